@@ -1,0 +1,107 @@
+"""Configuration: frozen models, a file, then ``--set a.b=c`` on top; unknown keys are errors."""
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+
+from phasegen.errors import InputError
+
+
+def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[0] > bounds[1]:
+        raise ValueError(f"the lower bound {bounds[0]} exceeds the upper bound {bounds[1]}")
+    return bounds
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
+"""Bounds ``(low, high)`` from which a value is drawn; equal bounds fix it."""
+
+
+class Config(BaseModel):
+    """Base of every stage's configuration: frozen, and strict about unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def load(
+        cls,
+        file: Path | None = None,
+        settings: Sequence[str] = (),
+        **options: Any,
+    ) -> Self:
+        """Resolve a configuration: defaults, then `file`, then `options`, then `settings`.
+
+        Parameters
+        ----------
+        file : Path, optional
+            A TOML, YAML or JSON file with the same keys as the model.
+        settings : sequence of str
+            ``"a.b=c"`` assignments; values are read as YAML (``[1, 2]``, ``true``, ``0.5``).
+        **options
+            Values given as command-line options; ``None`` means "not given".
+
+        Raises
+        ------
+        InputError
+            If a key is unknown (the nearest known key is suggested) or a value does not fit.
+        """
+        values: dict[str, Any] = _read(file) if file else {}
+        values |= {key: value for key, value in options.items() if value is not None}
+        for setting in settings:
+            key, equals, text = setting.partition("=")
+            if not equals:
+                raise InputError(f"--set {setting}", "has no '='", "Write it as --set key=value")
+            _assign(values, key.strip().split("."), yaml.safe_load(text))
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise _explain(cls, error, file or "configuration") from None
+
+    def save(self, path: Path) -> None:
+        """Write the resolved configuration as YAML, beside the output it belongs to."""
+        partial = path.with_name(f".{path.name}.partial")
+        partial.write_text(yaml.safe_dump(json.loads(self.model_dump_json()), sort_keys=False))
+        os.replace(partial, path)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        text = file.read_text()
+        values = tomllib.loads(text) if file.suffix == ".toml" else yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        problem = " ".join(str(error).split())
+        raise InputError(file, f"cannot be read ({problem})", "Give a TOML or YAML file") from None
+    if not isinstance(values, Mapping):
+        raise InputError(file, "holds no 'key: value' pairs", "Give a TOML or YAML mapping")
+    return dict(values)
+
+
+def _assign(values: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        # Copies on the way down, so that a mapping read from a file is never changed in place.
+        values[key] = dict(values.get(key) or {})
+        values = values[key]
+    values[keys[-1]] = value
+
+
+def _explain(model: type[BaseModel], error: ValidationError, source: str | Path) -> InputError:
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"]]
+    key = ".".join(path)
+    if first["type"] != "extra_forbidden":
+        return InputError(source, f"{key} = {first['input']!r}: {first['msg']}", "Correct the value")
+    for part in path[:-1]:
+        field = model.model_fields.get(part)
+        if field is not None and isinstance(field.annotation, type):
+            model = field.annotation
+    known = list(model.model_fields)
+    near = get_close_matches(path[-1], known, n=1)
+    remedy = f"Did you mean {near[0]!r}" if near else f"Known keys: {', '.join(known)}"
+    return InputError(source, f"unknown key {key!r}", remedy)
