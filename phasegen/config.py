@@ -8,8 +8,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Self
 
+import numpy as np
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from phasegen.errors import InputError
 
@@ -20,8 +21,12 @@ def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
     return bounds
 
 
-Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
-"""Bounds ``(low, high)`` from which a value is drawn; equal bounds fix it."""
+def _pair(value: Any) -> Any:
+    return (value, value) if isinstance(value, int | float) else value
+
+
+Range = Annotated[tuple[float, float], BeforeValidator(_pair), AfterValidator(_ordered)]
+"""Bounds ``(low, high)`` from which a value is drawn; a single number fixes it."""
 
 
 class Config(BaseModel):
@@ -64,6 +69,14 @@ class Config(BaseModel):
         except ValidationError as error:
             raise _explain(cls, error, file or "configuration") from None
 
+    def draw(self, rng: np.random.Generator) -> dict[str, float]:
+        """One value for every `Range` of the model, uniformly, in the order of the fields."""
+        return {
+            name: float(rng.uniform(*getattr(self, name)))
+            for name, field in type(self).model_fields.items()
+            if field.annotation == tuple[float, float]
+        }
+
     def save(self, path: Path) -> None:
         """Write the resolved configuration as YAML, beside the output it belongs to."""
         partial = path.with_name(f".{path.name}.partial")
@@ -96,7 +109,8 @@ def _explain(model: type[BaseModel], error: ValidationError, source: str | Path)
     path = [str(part) for part in first["loc"]]
     key = ".".join(path)
     if first["type"] != "extra_forbidden":
-        return InputError(source, f"{key} = {first['input']!r}: {first['msg']}", "Correct the value")
+        problem = f"{key} = {first['input']!r}: {first['msg']}"
+        return InputError(source, problem, "Correct the value")
     for part in path[:-1]:
         field = model.model_fields.get(part)
         if field is not None and isinstance(field.annotation, type):

@@ -1,0 +1,47 @@
+"""Cahn-Hilliard: a conserved concentration in a double well."""
+
+from phasegen.equations import Array, GradientFlow
+from phasegen.kernels import double_well_energy, double_well_potential
+
+
+def cahn_hilliard(
+    mobility: float = 1.0,
+    gradient: float = 1.0,
+    barrier: float = 1.0,
+    low: float = 0.0,
+    high: float = 1.0,
+) -> GradientFlow:
+    r"""Cahn-Hilliard equation with :math:`f = W (c - c_\alpha)^2 (c_\beta - c)^2`.
+
+    Its equilibrium profile is :math:`c = (c_\alpha + c_\beta)/2 + (c_\beta - c_\alpha)/2
+    \tanh(x/\ell)` with :math:`\ell = 2/(c_\beta - c_\alpha) \sqrt{\kappa / 2W}` and its interface
+    energy :math:`\sqrt{\kappa W/18}\,(c_\beta - c_\alpha)^3`.
+
+    Parameters
+    ----------
+    mobility, gradient, barrier : float
+        M, the gradient energy coefficient kappa and W, all positive; grid spacing 1.
+    low, high : float
+        Equilibrium concentrations of the two phases.
+
+    References
+    ----------
+    Cahn and Hilliard, J. Chem. Phys. 28, 258 (1958); notation of PFHub benchmark 1.
+    """
+
+    def potential(u: Array, out: Array) -> None:
+        double_well_potential(u, out, u.dtype.type(barrier), u.dtype.type(low), u.dtype.type(high))
+
+    def bulk_energy(u: Array) -> float:
+        return float(double_well_energy(u, barrier, low, high))
+
+    return GradientFlow(
+        names=("concentration",),
+        conserved=(True,),
+        mobility=(mobility,),
+        gradient=(gradient,),
+        # f'' is 2 W (high - low)^2 in the wells.
+        stabiliser=(2 * barrier * (high - low) ** 2,),
+        potential=potential,
+        bulk_energy=bulk_energy,
+    )

@@ -1,0 +1,65 @@
+"""Ordered precipitates: a conserved concentration coupled to four order-parameter variants."""
+
+from phasegen.equations import Array, GradientFlow
+from phasegen.kernels import precipitate_energy, precipitate_potential
+
+VARIANTS = 4
+"""Translational variants of the L1_2 order: the corners of the fcc cell that aluminium may take."""
+
+
+def ordered_precipitates(
+    low: float = 0.3,
+    high: float = 0.7,
+    mobility: float = 5.0,
+    gradient: float = 1.0,
+    stiffness: float = 2.0,
+    barrier: float = 1.0,
+    repulsion: float = 5.0,
+) -> GradientFlow:
+    r"""Coupled Cahn-Hilliard / Allen-Cahn equations of a disordered matrix with L1_2 precipitates.
+
+    .. math::
+        f = A (c - c_m)^2 (1 - h) + A (c_p - c)^2 h + W \sum_i \eta_i^2 (1 - \eta_i)^2
+            + \alpha \sum_{i<j} \eta_i^2 \eta_j^2, \qquad
+        h = \sum_i \eta_i^3 (6 \eta_i^2 - 15 \eta_i + 10)
+
+    Particles of different variants repel each other (:math:`\alpha`): a film of matrix stays
+    between them, whereas particles of one variant coalesce.
+
+    Parameters
+    ----------
+    low, high : float
+        Equilibrium concentrations :math:`c_m` of the matrix and :math:`c_p` of the precipitate.
+    mobility, gradient : float
+        Of the concentration and of the order parameters alike; grid spacing 1.
+    stiffness, barrier, repulsion : float
+        :math:`A`, :math:`W` and :math:`\alpha`.
+
+    References
+    ----------
+    The free energy is that of PFHub benchmark 2 (Jokisaari et al., Comput. Mater. Sci. 126, 139
+    (2017)) with a well and a repulsion written as separate terms.
+    """
+
+    def potential(u: Array, out: Array) -> None:
+        real = u.dtype.type
+        precipitate_potential(
+            u, out, real(stiffness), real(low), real(high), real(barrier), real(repulsion)
+        )
+
+    def bulk_energy(u: Array) -> float:
+        return float(precipitate_energy(u, stiffness, low, high, barrier, repulsion))
+
+    fields = 1 + VARIANTS
+    return GradientFlow(
+        names=("concentration", *(f"variant {v}" for v in range(1, fields))),
+        conserved=(True,) + (False,) * VARIANTS,
+        mobility=(mobility,) * fields,
+        gradient=(gradient,) * fields,
+        # f'' is 2 A for c; for eta it is 2 W in the wells, and alpha is the mean of 0 and its
+        # largest value 2 alpha, reached where another variant is 1. Half of these would limit dt
+        # to 0.3 once the structure is at rest, for stability alone.
+        stabiliser=(2 * stiffness,) + (max(2 * barrier, repulsion),) * VARIANTS,
+        potential=potential,
+        bulk_energy=bulk_energy,
+    )

@@ -1,0 +1,87 @@
+"""From order parameters to labels: exact class masks and instances, periodic-aware."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft, ndimage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+Array = NDArray[Any]
+
+
+def magnify(fields: Array, shape: tuple[int, ...]) -> Array:
+    """Interpolate periodic fields to a finer grid by zero-padding their spectrum.
+
+    The trigonometric interpolant is what the spectral solver computed with, so an interface lies
+    where the simulation put it, to a fraction of a cell.
+
+    Parameters
+    ----------
+    fields : ndarray (fields, [Z,] Y, X)
+    shape : tuple of int
+        Cells per axis of the result; none smaller than that of `fields`.
+
+    Returns
+    -------
+    ndarray (fields, *shape), of the dtype of `fields`
+    """
+    coarse = fields.shape[1:]
+    if shape == coarse:
+        return fields
+    axes = tuple(range(1, fields.ndim))
+    spectrum = fft.rfftn(fields, axes=axes)
+    padded = np.zeros((len(fields), *shape[:-1], shape[-1] // 2 + 1), spectrum.dtype)
+    # The modes strictly below the Nyquist frequency of the coarse grid, as signed indices.
+    kept = [np.arange(-((n - 1) // 2), (n - 1) // 2 + 1) for n in coarse[:-1]]
+    kept.append(np.arange((coarse[-1] - 1) // 2 + 1))
+    modes = np.ix_(np.arange(len(fields)), *kept)
+    padded[modes] = spectrum[modes]
+    fine: Array = fft.irfftn(padded, s=shape, axes=axes)
+    return fine * np.prod([s / n for s, n in zip(shape, coarse)], dtype=fields.dtype)
+
+
+def label_periodic(mask: Array) -> NDArray[np.uint32]:
+    """Connected components of a periodic mask; one that wraps around an edge counts once.
+
+    Faces connect, corners do not. Components are numbered from 1 in the order of their first
+    cell.
+    """
+    labels, count = ndimage.label(mask)
+    pairs = []
+    for axis in range(mask.ndim):
+        first, last = labels.take(0, axis).ravel(), labels.take(-1, axis).ravel()
+        touching = (first > 0) & (last > 0)
+        pairs.append(np.stack([first[touching], last[touching]]))
+    i, j = np.concatenate(pairs, axis=1)
+    graph = coo_array((np.ones(len(i), bool), (i, j)), shape=(count + 1, count + 1))
+    merged = connected_components(graph, directed=False)[1]
+    return renumber(np.where(labels > 0, merged[labels] + 1, 0))
+
+
+def renumber(labels: Array) -> NDArray[np.uint32]:
+    """Number the nonzero labels from 1 without gaps, in the order of their first cell."""
+    values, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    foreground = np.flatnonzero(values)
+    numbers = np.zeros(len(values), np.uint32)
+    numbers[foreground[np.argsort(first[foreground])]] = np.arange(1, len(foreground) + 1)
+    return numbers[inverse].reshape(labels.shape)
+
+
+def label_variants(phases: Array, threshold: float = 0.5) -> NDArray[np.uint32]:
+    """Instances of particles that touch only where their variants differ.
+
+    Parameters
+    ----------
+    phases : ndarray (variants, [Z,] Y, X)
+        Fraction of each variant in each cell; a particle is where their sum exceeds `threshold`,
+        and belongs to the largest of them.
+    """
+    inside = phases.sum(axis=0) > threshold
+    variant = phases.argmax(axis=0)
+    labels = np.zeros(inside.shape, np.int64)
+    for v in range(len(phases)):
+        found = label_periodic(inside & (variant == v)).astype(np.int64)
+        labels = np.where(found > 0, found + labels.max(), labels)
+    return renumber(labels)

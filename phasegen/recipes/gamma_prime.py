@@ -1,0 +1,141 @@
+"""Bimodal gamma-prime: an aged nickel superalloy with fine tertiary particles between the coarse.
+
+A first quench nucleates ordered (L1_2) precipitates of four variants, which grow and coarsen while
+the alloy is aged: particles of one variant coalesce into lobed shapes, those of different variants
+keep a film of matrix between them. A second quench lowers the solubility of the matrix. Where it
+is far enough from the coarse (secondary) particles to stay supersaturated, fine (tertiary) ones
+nucleate; near the coarse ones the excess is drained by their growth, which leaves a
+precipitate-free zone.
+
+The fractions and sizes are those of disc alloys after sub-solvus ageing (for example Rene 88DT:
+40-50 % of secondary gamma-prime; tertiary particles a tenth of their size). Times and mobilities
+are in model units: the length scale is set by `magnification`, the number of image pixels per
+grid cell.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy import fft, ndimage
+
+from phasegen.config import Config, Range
+from phasegen.equations.ordered_precipitates import VARIANTS, ordered_precipitates
+from phasegen.masks import label_variants, magnify
+from phasegen.nucleation import add_nuclei, seed_sites
+from phasegen.recipes import Recipe
+from phasegen.stepping import run
+
+MATRIX, PRECIPITATE = 0.3, 0.7
+"""Equilibrium concentrations while ageing."""
+
+QUENCHED_MATRIX = 0.2
+"""Equilibrium concentration of the matrix after the second quench."""
+
+
+GRADIENT = 2.0
+"""Gradient energy coefficient: an interface of 4.4 cells (10-90 %), free of lattice pinning."""
+
+FILM = 5.0
+"""Least width of the matrix film between nuclei of different variants, in cells."""
+
+
+class Ranges(Config):
+    """Ranges from which each sample draws; lengths in grid cells, times in model units."""
+
+    magnification: Range = Field((1.4, 2.8), description="image pixels per grid cell")
+    volume_fraction: Range = Field((0.4, 0.52), description="secondary gamma-prime after ageing")
+    nucleus_spacing: Range = Field((9.0, 15.0), description="least distance of first nuclei")
+    nucleus_radius: Range = Field((7.0, 10.0), description="radius of first nuclei")
+    cluster: Range = Field((25.0, 50.0), description="size of a patch of nuclei of one variant")
+    ageing_time: Range = Field((4.0, 40.0), description="duration of the first ageing")
+    free_zone: Range = Field((9.0, 14.0), description="least distance of tertiary nuclei")
+    tertiary_spacing: Range = Field((8.0, 13.0), description="least distance between them")
+    tertiary_radius: Range = Field((3.5, 5.0), description="radius of tertiary nuclei")
+    second_time: Range = Field((2.0, 8.0), description="duration after the second quench")
+
+
+def grow(
+    parameters: Mapping[str, float], size: int, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.uint32], NDArray[np.float32]]:
+    """Phase, mask (0 matrix, 1 tertiary, 2 secondary), instances and fields of one sample."""
+    p = parameters
+    cells = fft.next_fast_len(round(size / p["magnification"]), real=True)
+    u = np.zeros((1 + VARIANTS, cells, cells), np.float32)
+    u[0] = MATRIX + (PRECIPITATE - MATRIX) * p["volume_fraction"]
+    _nucleate(u, p["nucleus_spacing"], p["nucleus_radius"], p["cluster"], rng)
+    u = run(ordered_precipitates(MATRIX, PRECIPITATE, gradient=GRADIENT), u, p["ageing_time"])
+
+    aged = u[1:].max(axis=0) > 0.5
+    far = _periodic_distance(aged) > p["free_zone"]
+    _nucleate(u, p["tertiary_spacing"], p["tertiary_radius"], p["tertiary_spacing"], rng, far)
+    u = run(ordered_precipitates(QUENCHED_MATRIX, PRECIPITATE, gradient=GRADIENT), u, p["second_time"])
+
+    fields = magnify(u, (size, size))
+    eta = np.clip(fields[1:], 0, 1)
+    variants = eta**3 * (eta * (6 * eta - 15) + 10)
+    phase = np.minimum(variants.sum(axis=0), 1)
+    instance = label_variants(variants)
+    old = magnify(aged[None].astype(np.float32), (size, size))[0] > 0.5
+    secondary = np.bincount(instance[old], minlength=instance.max() + 1) > 0
+    mask = np.where(secondary[instance], 2, 1).astype(np.uint8)
+    mask[instance == 0] = 0
+    return phase, mask, instance, fields
+
+
+def _nucleate(
+    u: NDArray[np.float32],
+    spacing: float,
+    radius: float,
+    cluster: float,
+    rng: np.random.Generator,
+    allowed: NDArray[np.bool_] | None = None,
+) -> None:
+    """Nuclei of one variant per patch of size `cluster`; a film parts those of different ones."""
+    box = np.array(u.shape[1:], float)
+    sites = seed_sites(u.shape[1:], spacing, rng, allowed)
+    # Nuclei of one quench differ in size as they differ in age.
+    radii = radius * rng.uniform(0.75, 1.25, len(sites))
+    centres = seed_sites(u.shape[1:], cluster, rng)
+    nearest = _distances(sites, centres, box).argmin(axis=1)
+    variants = rng.integers(VARIANTS, size=len(centres))[nearest]
+    clash = _distances(sites, sites, box) < radii[:, None] + radii + FILM
+    clash &= variants[:, None] != variants
+    kept: list[int] = []
+    for site in range(len(sites)):
+        if not clash[site, kept].any():
+            kept.append(site)
+    add_nuclei(u[1:], sites[kept], radii[kept], variants[kept], np.sqrt(2 * GRADIENT))
+    # A nucleus has the composition of the precipitate; the matrix pays for it.
+    particle = np.minimum(u[1:].sum(axis=0), 1)
+    mean = u[0].mean()
+    u[0] += particle * (PRECIPITATE - u[0])
+    u[0] += (mean - u[0].mean()) / (1 - particle).mean() * (1 - particle)
+
+
+def _distances(
+    a: NDArray[np.float64], b: NDArray[np.float64], box: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Distance of every point of `a` to every one of `b` in a periodic box."""
+    offset = np.abs(a[:, None] - b)
+    distance: NDArray[np.float64] = np.sqrt((np.minimum(offset, box - offset) ** 2).sum(axis=2))
+    return distance
+
+
+def _periodic_distance(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Distance of every cell to the mask on a periodic grid."""
+    pad = [(n // 2, n // 2) for n in mask.shape]
+    distance = ndimage.distance_transform_edt(~np.pad(mask, pad, mode="wrap"))
+    inner = tuple(slice(n // 2, n // 2 + n) for n in mask.shape)
+    result: NDArray[np.float64] = distance[inner]
+    return result
+
+
+RECIPE = Recipe(
+    name="gamma-prime",
+    summary="nickel superalloy: coarse secondary and fine tertiary gamma-prime in a matrix",
+    classes=("matrix", "tertiary", "secondary"),
+    ranges=Ranges,
+    grow=grow,
+)
