@@ -1,13 +1,20 @@
 """The Numba inner loops: one pass over memory each, any dimension (arrays come flattened).
 
-Order parameters are ``u[field, cell]``; spectra are ``spectrum[field, mode]``.
+Order parameters are ``u[field, cell]``; spectra are ``spectrum[field, mode]``. Scalars take the
+precision of the arrays, which the caller sees to. The annotations are for the reader and mypy:
+Numba compiles for the types it is called with.
 """
 
+from typing import Any
+
 from numba import njit
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
 
 
 @njit(cache=True, fastmath=True)
-def double_well_potential(u, out, barrier, low, high):
+def double_well_potential(u: Array, out: Array, barrier: float, low: float, high: float) -> None:
     """df/dc of f = barrier (c - low)^2 (high - c)^2."""
     for i in range(u.shape[1]):
         a = u[0, i] - low
@@ -16,7 +23,7 @@ def double_well_potential(u, out, barrier, low, high):
 
 
 @njit(cache=True, fastmath=True)
-def double_well_energy(u, barrier, low, high):
+def double_well_energy(u: Array, barrier: float, low: float, high: float) -> float:
     """Sum over the cells of f = barrier (c - low)^2 (high - c)^2."""
     total = 0.0
     for i in range(u.shape[1]):
@@ -27,20 +34,31 @@ def double_well_energy(u, barrier, low, high):
 
 
 @njit(cache=True, fastmath=True, inline="always")
-def _order(eta):
+def _order(eta: float) -> float:
     """Interpolation eta^3 (6 eta^2 - 15 eta + 10): 0 in the matrix, 1 in the particle."""
     return eta * eta * eta * (6 * eta * eta - 15 * eta + 10)
 
 
 @njit(cache=True, fastmath=True, inline="always")
-def _order_potential(eta, others, drive, barrier, repulsion):
+def _order_potential(
+    eta: float, others: float, drive: float, barrier: float, repulsion: float
+) -> float:
     """df/d(eta) given `others`, the sum of the squares of the other variants."""
     rest = 1 - eta
-    return 2 * eta * (rest * (15 * drive * eta * rest + barrier * (rest - eta)) + repulsion * others)
+    well = rest * (15 * drive * eta * rest + barrier * (rest - eta))
+    return 2 * eta * (well + repulsion * others)
 
 
 @njit(cache=True, fastmath=True)
-def precipitate_potential(u, out, stiffness, low, high, barrier, repulsion):
+def precipitate_potential(
+    u: Array,
+    out: Array,
+    stiffness: float,
+    low: float,
+    high: float,
+    barrier: float,
+    repulsion: float,
+) -> None:
     """Derivatives of the ordered-precipitate free energy density with respect to c and each eta.
 
     ``u[0]`` is the concentration, ``u[1:5]`` are the order parameters of the four variants:
@@ -62,7 +80,9 @@ def precipitate_potential(u, out, stiffness, low, high, barrier, repulsion):
 
 
 @njit(cache=True, fastmath=True)
-def precipitate_energy(u, stiffness, low, high, barrier, repulsion):
+def precipitate_energy(
+    u: Array, stiffness: float, low: float, high: float, barrier: float, repulsion: float
+) -> float:
     """Sum over the cells of the ordered-precipitate free energy density."""
     variants = u.shape[0] - 1
     total = 0.0
@@ -87,7 +107,7 @@ def precipitate_energy(u, stiffness, low, high, barrier, repulsion):
 
 
 @njit(cache=True, fastmath=True)
-def etd_predict(spectrum, potential, decay, drive, out):
+def etd_predict(spectrum: Array, potential: Array, decay: Array, drive: Array, out: Array) -> None:
     """First stage: out = decay * spectrum + drive * potential."""
     for f in range(spectrum.shape[0]):
         for k in range(spectrum.shape[1]):
@@ -95,7 +115,16 @@ def etd_predict(spectrum, potential, decay, drive, out):
 
 
 @njit(cache=True, fastmath=True)
-def etd_correct(predicted, spectrum, before, after, correction, stabiliser, weight, out):
+def etd_correct(
+    predicted: Array,
+    spectrum: Array,
+    before: Array,
+    after: Array,
+    correction: Array,
+    stabiliser: Array,
+    weight: Array,
+    out: Array,
+) -> float:
     """Second stage: out = predicted + correction * change of the explicit terms between the stages.
 
     The explicit terms are the potential less stabiliser * field. Returns the sum over fields and

@@ -1,5 +1,6 @@
 """From order parameters to labels: exact class masks and instances, periodic-aware."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ Array = NDArray[Any]
 
 
 def magnify(fields: Array, shape: tuple[int, ...]) -> Array:
-    """Interpolate periodic fields to a finer grid by zero-padding their spectrum.
+    """Interpolate periodic fields to another grid by zero-padding or cropping their spectrum.
 
     The trigonometric interpolant is what the spectral solver computed with, so an interface lies
     where the simulation put it, to a fraction of a cell.
@@ -21,7 +22,7 @@ def magnify(fields: Array, shape: tuple[int, ...]) -> Array:
     ----------
     fields : ndarray (fields, [Z,] Y, X)
     shape : tuple of int
-        Cells per axis of the result; none smaller than that of `fields`.
+        Cells per axis of the result; what a coarser one cannot hold is filtered out.
 
     Returns
     -------
@@ -33,13 +34,14 @@ def magnify(fields: Array, shape: tuple[int, ...]) -> Array:
     axes = tuple(range(1, fields.ndim))
     spectrum = fft.rfftn(fields, axes=axes)
     padded = np.zeros((len(fields), *shape[:-1], shape[-1] // 2 + 1), spectrum.dtype)
-    # The modes strictly below the Nyquist frequency of the coarse grid, as signed indices.
-    kept = [np.arange(-((n - 1) // 2), (n - 1) // 2 + 1) for n in coarse[:-1]]
-    kept.append(np.arange((coarse[-1] - 1) // 2 + 1))
+    # The modes strictly below the Nyquist frequency of the coarser grid, as signed indices.
+    limits = [(min(axis) - 1) // 2 for axis in zip(shape, coarse, strict=True)]
+    kept = [np.arange(-n, n + 1) for n in limits[:-1]] + [np.arange(limits[-1] + 1)]
     modes = np.ix_(np.arange(len(fields)), *kept)
     padded[modes] = spectrum[modes]
     fine: Array = fft.irfftn(padded, s=shape, axes=axes)
-    return fine * np.prod([s / n for s, n in zip(shape, coarse)], dtype=fields.dtype)
+    fine *= math.prod(shape) / math.prod(coarse)
+    return fine
 
 
 def label_periodic(mask: Array) -> NDArray[np.uint32]:

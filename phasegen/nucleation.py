@@ -60,12 +60,12 @@ def add_nuclei(
         Length of the tanh profile, in cells; sqrt(2 kappa / W) is that of the equilibrium.
     """
     shape = order.shape[1:]
-    for site, radius, variant in zip(sites, radii, variants):
+    for site, radius, variant in zip(sites, radii, variants, strict=True):
         reach = min(int(np.ceil(radius + 4 * width)), (min(shape) - 1) // 2)
         offsets = np.arange(-reach, reach + 1)
         centre = np.floor(site).astype(int)
-        axes = [(c + offsets) % n for c, n in zip(centre, shape)]
-        squares = [(c + offsets - x) ** 2 for c, x in zip(centre, site)]
+        axes = [(c + offsets) % n for c, n in zip(centre, shape, strict=True)]
+        squares = [(c + offsets - x) ** 2 for c, x in zip(centre, site, strict=True)]
         distance = np.sqrt(sum(np.ix_(*squares)))
         order[np.ix_([variant], *axes)] += 0.5 * (1 - np.tanh((distance - radius) / width))
     np.minimum(order, 1, out=order)

@@ -6,13 +6,17 @@ adaptive time step. The spectrum is the state, so the mean of a conserved field 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 from scipy import fft
 
 from phasegen.equations import Array, GradientFlow
 from phasegen.kernels import etd_correct, etd_predict
+
+LOWEST = -40
+"""Level of the ladder of time steps, in powers of sqrt(2), below which a run is given up: 1e-6."""
 
 
 class BlowUpError(ArithmeticError):
@@ -47,6 +51,7 @@ class Grid:
         u: Array = fft.irfftn(spectrum.reshape(-1, *modes), s=self.shape, axes=axes)
         return u.reshape(spectrum.shape[0], -1)
 
+    @cached_property
     def k2(self) -> Array:
         """Squared wave number of every mode, (modes,), float64."""
         axes = [2 * np.pi * np.fft.fftfreq(n) for n in self.shape[:-1]]
@@ -56,6 +61,16 @@ class Grid:
             total = total[..., None] + axis**2
         return total.ravel()
 
+    @cached_property
+    def shells(self) -> tuple[Array, Array]:
+        """Distinct squared wave numbers, and for every mode the index of its own.
+
+        Coefficients depend on nothing else, and there are several times fewer shells than modes.
+        """
+        values, index = np.unique(self.k2, return_inverse=True)
+        return values, index
+
+    @cached_property
     def weight(self) -> Array:
         """Parseval weight of every mode of the half spectrum, (modes,), so that sums are means."""
         last = np.full(self.shape[-1] // 2 + 1, 2.0)
@@ -66,8 +81,8 @@ class Grid:
         return np.tile(last / cells**2, int(np.prod(self.shape[:-1])))
 
 
-Step = Callable[[Array, Array], tuple[Array, Array, float]]
-"""``(spectrum, u) -> (spectrum, u, error)`` after dt; error: RMS difference of the stages."""
+Step = Callable[[Array, Array], tuple[Array, Array, float | None]]
+"""``(spectrum, u) -> (spectrum, u, error)`` after dt; error: RMS of an estimate, None without."""
 
 Integrator = Callable[[GradientFlow, Grid, float], Step]
 
@@ -82,18 +97,16 @@ def etdrk2(flow: GradientFlow, grid: Grid, dt: float) -> Step:
     ----------
     Cox and Matthews, J. Comput. Phys. 176, 430 (2002), equations (22)-(23).
     """
-    k2 = grid.k2()
-    z = flow.linear_symbol(k2) * dt
+    k2, shell = grid.shells
     explicit = flow.explicit_symbol(k2) * dt
-    decay, phi1, phi2 = _phi_functions(z)
-    stabiliser = np.array(flow.stabiliser)
-    decay -= stabiliser[:, None] * explicit * phi1
-    decay, drive, correction, stabiliser, weight = (
-        a.astype(grid.dtype)
-        for a in (decay, explicit * phi1, explicit * phi2, stabiliser, grid.weight())
+    decay, phi1, phi2 = _phi_functions(flow.linear_symbol(k2) * dt)
+    decay -= np.array(flow.stabiliser)[:, None] * explicit * phi1
+    decay, drive, correction = (
+        table.astype(grid.dtype)[:, shell] for table in (decay, explicit * phi1, explicit * phi2)
     )
+    stabiliser, weight = np.array(flow.stabiliser, grid.dtype), grid.weight.astype(grid.dtype)
 
-    def step(spectrum: Array, u: Array) -> tuple[Array, Array, float]:
+    def step(spectrum: Array, u: Array) -> tuple[Array, Array, float | None]:
         potential = np.empty_like(u)
         flow.potential(u, potential)
         before = grid.forward(potential)
@@ -113,25 +126,25 @@ def etdrk2(flow: GradientFlow, grid: Grid, dt: float) -> Step:
 def semi_implicit(flow: GradientFlow, grid: Grid, dt: float) -> Step:
     """First-order scheme: linear part implicit, the rest explicit; the plain reference.
 
-    It estimates no error (0), so it is for fixed steps.
+    It estimates no error, so its step stays as it is.
     """
-    k2 = grid.k2()
+    k2, shell = grid.shells
     decay = 1 / (1 - flow.linear_symbol(k2) * dt)
     drive = decay * flow.explicit_symbol(k2) * dt
     decay -= np.array(flow.stabiliser)[:, None] * drive
-    decay, drive = decay.astype(grid.dtype), drive.astype(grid.dtype)
+    decay, drive = (table.astype(grid.dtype)[:, shell] for table in (decay, drive))
 
-    def step(spectrum: Array, u: Array) -> tuple[Array, Array, float]:
+    def step(spectrum: Array, u: Array) -> tuple[Array, Array, float | None]:
         potential = np.empty_like(u)
         flow.potential(u, potential)
         out = np.empty_like(spectrum)
         etd_predict(spectrum, grid.forward(potential), decay, drive, out)
-        return out, grid.backward(out), 0.0
+        return out, grid.backward(out), None
 
     return step
 
 
-def run(
+def trajectory(
     flow: GradientFlow,
     u: Array,
     time: float,
@@ -141,8 +154,8 @@ def run(
     adaptive: bool = True,
     integrator: Integrator = etdrk2,
     dtype: str = "float32",
-) -> Array:
-    """Integrate `flow` from `u` over `time`.
+) -> Iterator[tuple[float, Array]]:
+    """Integrate `flow` from `u` over `time`, step by step.
 
     Parameters
     ----------
@@ -157,11 +170,15 @@ def run(
     tolerance : float
         Largest RMS error of one step (all fields together) before the step is repeated smaller.
     adaptive : bool
-        Whether the step follows the error estimate.
+        Whether the step follows the error estimate of the integrator, if it has one.
+    dtype : str
+        ``"float32"`` or ``"float64"``.
 
-    Returns
-    -------
-    ndarray (fields, [Z,] Y, X)
+    Yields
+    ------
+    time : float
+    u : ndarray (fields, [Z,] Y, X)
+        The fields after every accepted step; new arrays.
 
     Raises
     ------
@@ -169,54 +186,46 @@ def run(
         If a field stops being finite or the step falls below 1e-6 of the first one.
     """
     shape = u.shape
-    for _, _, u in _trajectory(flow, u, time, dt, tolerance, adaptive, integrator, dtype):
-        pass
-    return u.reshape(shape)
+    grid = Grid(shape[1:], dtype)
+    # An adaptive step wanders between few sizes, so few tables are worth their memory.
+    stepper = lru_cache(maxsize=4)(lambda size: integrator(flow, grid, size))
+    u = np.ascontiguousarray(u.reshape(shape[0], -1), dtype=dtype)
+    spectrum = grid.forward(u)
+    now, level = 0.0, 0
+    while now < time * (1 - 1e-12):
+        # Steps come from a ladder of ratio sqrt(2), so that their coefficient tables are reused.
+        size = min(dt * 2 ** (level / 2), time - now)
+        new_spectrum, new_u, error = stepper(size)(spectrum, u)
+        finite = np.isfinite(new_u).all()
+        ratio = error / tolerance if adaptive and error is not None else 1.0
+        if not finite or ratio > 1:
+            if not adaptive or error is None or level < LOWEST:
+                problem = f"error {error:.3g} of a step" if finite else "fields not finite"
+                raise BlowUpError(f"{problem} at t = {now:.6g} with dt = {size:.3g}")
+            level -= 4 if not finite else 2 if ratio > 2 else 1
+            continue
+        spectrum, u, now = new_spectrum, new_u, now + size
+        yield now, u.reshape(shape)
+        level += ratio < 0.4
+
+
+def run(flow: GradientFlow, u: Array, time: float, **control: Any) -> Array:
+    """Fields (fields, [Z,] Y, X) that `flow` makes of `u` over `time`.
+
+    The parameters and errors are those of `trajectory`.
+    """
+    for _, after in trajectory(flow, u, time, **control):
+        u = after
+    return u
 
 
 def energy(flow: GradientFlow, u: Array) -> float:
     """Total energy of fields (fields, [Z,] Y, X), the gradients taken spectrally, in float64."""
     grid = Grid(u.shape[1:], "float64")
     flat = u.reshape(u.shape[0], -1).astype(np.float64)
-    power = np.abs(grid.forward(flat)) ** 2 @ (grid.weight() * grid.k2())
+    power = np.abs(grid.forward(flat)) ** 2 @ (grid.weight * grid.k2)
     gradients = 0.5 * np.dot(flow.gradient, power) * flat.shape[1]
     return flow.bulk_energy(flat) + float(gradients)
-
-
-def _trajectory(
-    flow: GradientFlow,
-    u: Array,
-    time: float,
-    dt: float,
-    tolerance: float,
-    adaptive: bool,
-    integrator: Integrator,
-    dtype: str,
-) -> Iterator[tuple[float, float, Array]]:
-    grid = Grid(u.shape[1:], dtype)
-    make = lru_cache(maxsize=8)(lambda size: integrator(flow, grid, size))
-    u = np.ascontiguousarray(u.reshape(u.shape[0], -1), dtype=dtype)
-    spectrum = grid.forward(u)
-    now, smallest = 0.0, 1e-6 * dt
-    level = 0
-    while now < time * (1 - 1e-12):
-        # Steps come from a ladder of ratio sqrt(2), so that their coefficient tables are reused.
-        size = min(dt * 2 ** (level / 2), time - now)
-        new_spectrum, new_u, error = make(size)(spectrum, u)
-        if not np.isfinite(error) or not np.isfinite(new_u[:, 0]).all():
-            if not adaptive or size < smallest:
-                raise BlowUpError(f"fields stopped being finite at t = {now:.6g}, dt = {size:.3g}")
-            level -= 4
-            continue
-        if adaptive and error > tolerance:
-            if size < smallest:
-                raise BlowUpError(f"error {error:.3g} at t = {now:.6g} even with dt = {size:.3g}")
-            level -= 1 if error < 2 * tolerance else 2
-            continue
-        spectrum, u, now = new_spectrum, new_u, now + size
-        yield now, size, u
-        if adaptive and error < 0.4 * tolerance:
-            level += 1
 
 
 def _phi_functions(z: Array) -> tuple[Array, Array, Array]:

@@ -1,6 +1,6 @@
 """Cahn-Hilliard: a conserved concentration in a double well."""
 
-from phasegen.equations import Array, GradientFlow
+from phasegen.equations import Array, GradientFlow, require_valid
 from phasegen.kernels import double_well_energy, double_well_potential
 
 
@@ -24,10 +24,16 @@ def cahn_hilliard(
     low, high : float
         Equilibrium concentrations of the two phases.
 
+    Raises
+    ------
+    InputError
+        If a parameter is not positive, or the interface thinner than 3 cells.
+
     References
     ----------
     Cahn and Hilliard, J. Chem. Phys. 28, 258 (1958); notation of PFHub benchmark 1.
     """
+    require_valid("Cahn-Hilliard", mobility, gradient, barrier, high - low)
 
     def potential(u: Array, out: Array) -> None:
         double_well_potential(u, out, u.dtype.type(barrier), u.dtype.type(low), u.dtype.type(high))

@@ -1,6 +1,6 @@
 """Ordered precipitates: a conserved concentration coupled to four order-parameter variants."""
 
-from phasegen.equations import Array, GradientFlow
+from phasegen.equations import Array, GradientFlow, require_valid
 from phasegen.kernels import precipitate_energy, precipitate_potential
 
 VARIANTS = 4
@@ -35,11 +35,17 @@ def ordered_precipitates(
     stiffness, barrier, repulsion : float
         :math:`A`, :math:`W` and :math:`\alpha`.
 
+    Raises
+    ------
+    InputError
+        If a parameter is not positive, or the interface thinner than 3 cells.
+
     References
     ----------
     The free energy is that of PFHub benchmark 2 (Jokisaari et al., Comput. Mater. Sci. 126, 139
     (2017)) with a well and a repulsion written as separate terms.
     """
+    require_valid("ordered precipitates", mobility, gradient, barrier)
 
     def potential(u: Array, out: Array) -> None:
         real = u.dtype.type

@@ -1,62 +1,26 @@
 """Microstructures a materials scientist would name: an equation, a heat treatment, a mask rule."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from difflib import get_close_matches
 
-import numpy as np
-from numpy.typing import NDArray
+from phasegen.errors import InputError
+from phasegen.recipes import gamma_prime, spinodal
+from phasegen.recipes.recipe import Microstructure, Recipe
 
-from phasegen.config import Config
+__all__ = ["RECIPES", "Microstructure", "Recipe", "find"]
+
+RECIPES: dict[str, Recipe] = {r.name: r for r in (gamma_prime.RECIPE, spinodal.RECIPE)}
 
 
-@dataclass(frozen=True)
-class Microstructure:
-    """A simulated microstructure with its exact labels.
+def find(name: str) -> Recipe:
+    """The recipe of that name.
 
-    Attributes
-    ----------
-    phase : ndarray (Y, X), float32
-        Fraction of the second phase in every pixel, 0..1, smooth across interfaces.
-    mask : ndarray (Y, X), uint8
-        Class index.
-    instance : ndarray (Y, X), uint32
-        0 for the background, else the number of the particle.
-    fields : ndarray (F, Y, X), float32
-        Order parameters.
-    classes : tuple of str
-        Names of the classes, background first.
-    parameters : dict
-        What it was made with.
+    Raises
+    ------
+    InputError
+        If there is none; the nearest name is suggested.
     """
-
-    phase: NDArray[np.float32] = field(repr=False)
-    mask: NDArray[np.uint8] = field(repr=False)
-    instance: NDArray[np.uint32] = field(repr=False)
-    fields: NDArray[np.float32] = field(repr=False)
-    classes: tuple[str, ...]
-    parameters: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What `phasegen simulate` needs to know of a microstructure.
-
-    Attributes
-    ----------
-    name, summary : str
-        As the command line shows them.
-    classes : tuple of str
-        Names of the classes, background first.
-    ranges : type
-        A `Config` of ranges, from which each sample draws its parameters.
-    grow : callable
-        ``grow(parameters, size, rng) -> (phase, mask, instance, fields)`` for a square of `size`
-        pixels.
-    """
-
-    name: str
-    summary: str
-    classes: tuple[str, ...]
-    ranges: type[Config]
-    grow: Callable[[Mapping[str, float], int, np.random.Generator], tuple[NDArray[Any], ...]]
+    if name in RECIPES:
+        return RECIPES[name]
+    near = get_close_matches(name, RECIPES, n=1)
+    remedy = f"Did you mean {near[0]!r}" if near else f"Known recipes: {', '.join(RECIPES)}"
+    raise InputError(f"recipe {name!r}", "is unknown", remedy)

@@ -24,7 +24,7 @@ from phasegen.config import Config, Range
 from phasegen.equations.ordered_precipitates import VARIANTS, ordered_precipitates
 from phasegen.masks import label_variants, magnify
 from phasegen.nucleation import add_nuclei, seed_sites
-from phasegen.recipes import Recipe
+from phasegen.recipes.recipe import Recipe
 from phasegen.stepping import run
 
 MATRIX, PRECIPITATE = 0.3, 0.7
@@ -70,7 +70,9 @@ def grow(
     aged = u[1:].max(axis=0) > 0.5
     far = _periodic_distance(aged) > p["free_zone"]
     _nucleate(u, p["tertiary_spacing"], p["tertiary_radius"], p["tertiary_spacing"], rng, far)
-    u = run(ordered_precipitates(QUENCHED_MATRIX, PRECIPITATE, gradient=GRADIENT), u, p["second_time"])
+    u = run(
+        ordered_precipitates(QUENCHED_MATRIX, PRECIPITATE, gradient=GRADIENT), u, p["second_time"]
+    )
 
     fields = magnify(u, (size, size))
     eta = np.clip(fields[1:], 0, 1)
@@ -137,5 +139,6 @@ RECIPE = Recipe(
     summary="nickel superalloy: coarse secondary and fine tertiary gamma-prime in a matrix",
     classes=("matrix", "tertiary", "secondary"),
     ranges=Ranges,
+    fields=1 + VARIANTS,
     grow=grow,
 )

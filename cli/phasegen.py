@@ -1,0 +1,102 @@
+"""``phasegen``: simulate microstructures with exact masks."""
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli import common
+from phasegen import campaign, contact_sheet, store
+from phasegen.errors import InputError
+from phasegen.recipes import RECIPES
+
+app = common.app("phasegen", "Simulate microstructures whose every pixel is known.")
+
+
+@app.command()
+def simulate(
+    recipe: Annotated[str | None, typer.Argument(help="See `phasegen list`.")] = None,
+    out: Annotated[Path, typer.Option(help="Store to create or go on with.")] = Path(
+        "data/sim.zarr"
+    ),
+    n: Annotated[int | None, typer.Option(help="Number of samples [default: 48].")] = None,
+    size: Annotated[int | None, typer.Option(help="Side in pixels [default: 512].")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the campaign [default: 0].")] = None,
+    workers: Annotated[int, typer.Option(help="Processes; 0: one per processor.")] = 0,
+    keep_fields: Annotated[
+        bool | None, typer.Option("--keep-fields", help="Store the order parameters too.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML or YAML file.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="parameters.KEY=VALUE or microscope.KEY=VALUE; repeatable."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start afresh.")] = False,
+) -> None:
+    """Simulate samples of RECIPE (default: gamma-prime) into a store.
+
+    An interrupted run goes on when the same command is given again.
+    """
+    settings = campaign.Simulation.load(
+        config,
+        set_ or (),
+        recipe=recipe,
+        samples=n,
+        size=size,
+        seed=seed,
+        keep_fields=keep_fields,
+    )
+    if overwrite and out.is_dir():
+        store.open_store(out)  # refuses to delete what is no store
+        shutil.rmtree(out)
+    target = campaign.prepare(out, settings)
+    done = len(target.complete())
+    with common.progress(f"simulate {settings.recipe}", target.samples, done) as advance:
+        for _ in campaign.run(target, workers):
+            advance()
+    print(f"{target.samples} samples of {settings.recipe} in {out}")
+
+
+@app.command("list")
+def list_recipes() -> None:
+    """List the recipes and the ranges of their parameters."""
+    for recipe in RECIPES.values():
+        print(f"{recipe.name}: {recipe.summary} (classes: {', '.join(recipe.classes)})")
+        common.table(
+            ("--set parameters.", "low", "high", "meaning"),
+            [
+                (name, f"{field.default[0]:g}", f"{field.default[1]:g}", field.description or "")
+                for name, field in recipe.ranges.model_fields.items()
+            ],
+        )
+
+
+@app.command()
+def show(
+    path: Annotated[Path, typer.Argument(metavar="STORE", help="Store to look at.")],
+    out: Annotated[Path | None, typer.Option(help="PNG to write [default: STORE.png].")] = None,
+    n: Annotated[int, typer.Option(min=1, help="Samples to show.")] = 8,
+) -> None:
+    """Write a contact sheet: images above their masks."""
+    target = out or path.with_suffix(".png")
+    contact_sheet.write(target, store.open_store(path), n)
+    print(target)
+
+
+@app.command()
+def verify(
+    path: Annotated[Path, typer.Argument(metavar="STORE", help="Store to check.")],
+) -> None:
+    """Check a store against the data contract."""
+    problems = store.verify(path)
+    for problem in problems[:20]:
+        print(problem)
+    if problems:
+        raise InputError(path, f"has {len(problems)} problems", "See the lines above")
+    print(f"{path}: sound, {store.open_store(path).samples} samples")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    common.run(app)

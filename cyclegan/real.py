@@ -1,0 +1,66 @@
+"""The unlabelled folder: what the microscope really delivers, as style for the translation."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phasegen.errors import InputError
+from phasegen.images import grey_range, normalise, read_folder
+
+HEADROOM = 0.25
+"""Grey values beyond the percentiles, as a share of their distance, that still fit into 0..1."""
+
+LARGEST, MOST = 1024, 64
+"""Side and number of the scenes that are kept as style; a 4k image gives several."""
+
+
+@dataclass(frozen=True, eq=False)
+class RealFolder:
+    """Scenes of real images on a common grey scale.
+
+    Attributes
+    ----------
+    folder : Path
+        Where they come from.
+    scenes : list of ndarray (Y, X), float32
+        Without info bars; the 0.5 and 99.5 percentiles of each image lie `HEADROOM` inside 0..1.
+    record : dict
+        Files, percentiles and info bars, for provenance.
+    """
+
+    folder: Path
+    scenes: list[NDArray[np.float32]]
+    record: dict[str, Any]
+
+
+def read_real(folder: Path, patch: int) -> RealFolder:
+    """Read an unlabelled folder; statistics are taken once per image.
+
+    Raises
+    ------
+    InputError
+        As `phasegen.images.read_folder` does, and if there is only one image.
+    """
+    micrographs = read_folder(folder, min_size=patch)
+    if len(micrographs) < 2:
+        raise InputError(folder, "holds a single image", "Give at least two, better five")
+    scenes, files = [], []
+    for micrograph in micrographs:
+        low, high = grey_range(micrograph.scene)
+        margin = HEADROOM * (high - low)
+        scene = normalise(micrograph.scene, low - margin, high + margin)
+        scenes += _blocks(np.clip(scene, 0, 1))
+        files.append(
+            {"name": micrograph.path.name, "low": low, "high": high, "bar": micrograph.bar}
+        )
+    every = max(1, -(-len(scenes) // MOST))
+    return RealFolder(folder, scenes[::every], {"folder": str(folder.resolve()), "files": files})
+
+
+def _blocks(scene: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """The scene in equal blocks of at most `LARGEST` pixels a side."""
+    rows = np.array_split(scene, -(-scene.shape[0] // LARGEST), axis=0)
+    return [b for r in rows for b in np.array_split(r, -(-scene.shape[1] // LARGEST), axis=1)]

@@ -1,0 +1,105 @@
+"""Checkpoints: one flat dict, written whole or not at all, and folders of runs that resume."""
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from phasegen.config import Config
+from phasegen.errors import InputError
+
+SETTINGS, LAST = "config.yaml", "last.pt"
+
+
+def save(path: Path, kind: str, state: dict[str, Any]) -> None:
+    """Write a checkpoint of plain values and tensors under a temporary name, then rename it.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    kind : str
+        What wrote it, such as ``"segtrain"``; `load` refuses other kinds.
+    state : dict
+        Numbers, strings, lists, dicts and tensors.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    torch.save({"kind": kind, **state}, partial)
+    os.replace(partial, path)
+
+
+def save_weights(path: Path, network: torch.nn.Module) -> None:
+    """Write the weights alone as safetensors, for use without this project."""
+    partial = path.with_name(f".{path.name}.partial")
+    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, partial)
+    os.replace(partial, path)
+
+
+def load(path: Path, kind: str) -> dict[str, Any]:
+    """Read a checkpoint to the CPU.
+
+    Raises
+    ------
+    InputError
+        If it is missing, damaged, or was written by something else than `kind`.
+    """
+    if not path.is_file():
+        raise InputError(path, "does not exist", f"Give a checkpoint that {kind} has written")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError):
+        remedy = f"Give a checkpoint that {kind} has written"
+        raise InputError(path, "is damaged or no checkpoint", remedy) from None
+    found = state.get("kind") if isinstance(state, dict) else None
+    if found != kind:
+        raise InputError(
+            path,
+            f"is a checkpoint of {found or 'another program'}, not of {kind}",
+            f"Give a checkpoint that {kind} has written",
+        )
+    return dict(state)
+
+
+def open_run(folder: Path, kind: str, config: Config, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Start a run in `folder`, or return the last state of the same run.
+
+    Parameters
+    ----------
+    folder : Path
+        Created if missing; the resolved configuration is written there.
+    kind : str
+        As for `save`.
+    config : Config
+        The run's configuration.
+    inputs : dict
+        What identifies its data (digests, file counts): a run does not go on with other data.
+
+    Returns
+    -------
+    dict
+        The content of ``last.pt``, or an empty dict for a new run.
+
+    Raises
+    ------
+    InputError
+        If the folder holds a run with another configuration or other data.
+    """
+    last = folder / LAST
+    if not last.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        config.save(folder / SETTINGS)
+        return {}
+    state = load(last, kind)
+    dumped = config.model_dump(mode="json")
+    changed = [k for k in dumped if state["config"].get(k) != dumped[k]]
+    changed += [k for k in inputs if state["inputs"].get(k) != inputs[k]]
+    if changed:
+        raise InputError(
+            folder,
+            f"holds a run with other settings or data ({', '.join(changed)})",
+            "Choose another --out, or start afresh with --overwrite",
+        )
+    return state

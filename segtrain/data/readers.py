@@ -1,0 +1,83 @@
+"""Readers: each turns something on disk into a `Source`."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from phasegen.errors import InputError
+from phasegen.images import pair_masks, read_mask, read_micrograph
+from phasegen.store import digest, open_store
+from segtrain.data.source import Labelled, Source, standardise
+
+CACHED = 256
+"""Images kept in memory; at 512 x 512 pixels they take 600 MB."""
+
+
+def from_store(path: Path, patch: int) -> Source:
+    """A store of simulated or translated images.
+
+    Raises
+    ------
+    InputError
+        If it is no store, holds fewer than two complete samples, or its images are smaller than
+        `patch`.
+    """
+    store = open_store(path)
+    complete = store.complete()
+    if len(complete) < store.samples:
+        raise InputError(
+            path,
+            f"is unfinished: {len(complete)} of {store.samples} samples are complete",
+            "Run the command that makes it again",
+        )
+    if min(store.shape) < patch:
+        raise InputError(path, f"has images of {store.shape} pixels", f"Use --patch below {patch}")
+
+    @lru_cache(CACHED)
+    def load(index: int) -> Labelled:
+        sample = store.read(int(complete[index]))
+        weight = np.ones(sample.mask.shape, np.float32)
+        return Labelled(standardise(sample.image[0]), sample.mask, weight)
+
+    record = {
+        "labels": "simulated",
+        "path": str(path),
+        "kind": store.kind,
+        "samples": len(complete),
+        "digest": digest(path),
+        "parents": store.attributes["parents"],
+    }
+    return Source(tuple(store.classes), len(complete), load, record)
+
+
+def from_folders(images: Path, masks: Path, patch: int) -> Source:
+    """Real images with drawn masks, paired by file name.
+
+    Raises
+    ------
+    InputError
+        As `phasegen.images.read_micrograph`, `read_mask` and `pair_masks` do.
+    """
+    pairs = pair_masks(images, masks)
+
+    @lru_cache(CACHED)
+    def load(index: int) -> Labelled:
+        image, mask = pairs[index]
+        micrograph = read_micrograph(image, min_size=patch)
+        rows = len(micrograph.scene)
+        labels = read_mask(mask, micrograph.pixels.shape)[:rows]
+        return Labelled(standardise(micrograph.scene), labels, np.ones(labels.shape, np.float32))
+
+    classes = 1 + max(int(load(index).mask.max()) for index in range(len(pairs)))
+    names = ("background", *(f"class {k}" for k in range(1, max(classes, 2))))
+    record = {
+        "labels": "drawn",
+        "path": str(images),
+        "masks": str(masks),
+        "kind": "image folder",
+        "samples": len(pairs),
+        "digest": " ".join(pair[0].name for pair in pairs),
+        "parents": [],
+    }
+    return Source(names, len(pairs), load, record)
