@@ -123,14 +123,14 @@ def run(target: Store, workers: int = 0) -> Iterator[int]:
     workers = min(workers or os.cpu_count() or 1, len(missing))
     jobs = [(simulation, int(target.seeds[i])) for i in missing]
     if workers <= 1:
-        for index, job in zip(missing, jobs):
+        for index, job in zip(missing, jobs, strict=True):
             target.write(index, **sample(*job))
             yield index
         return
     # One thread per process: on grids of this size threads inside a simulation only contend.
     context = get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        futures = {pool.submit(sample, *job): i for i, job in zip(missing, jobs)}
+        futures = {pool.submit(sample, *job): i for i, job in zip(missing, jobs, strict=True)}
         try:
             for future in as_completed(futures):
                 target.write(futures[future], **future.result())

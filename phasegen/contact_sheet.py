@@ -35,7 +35,9 @@ def write(path: Path, store: Store, samples: int = 8) -> None:
     """
     indices = store.complete()[:samples]
     if not len(indices):
-        raise InputError(store.path, "holds no complete sample", "Run the command that makes it again")
+        raise InputError(
+            store.path, "holds no complete sample", "Run the command that makes it again"
+        )
     tiles = []
     for index in indices:
         sample = store.read(int(index))

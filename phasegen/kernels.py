@@ -124,18 +124,21 @@ def etd_correct(
     stabiliser: Array,
     weight: Array,
     out: Array,
-) -> float:
+) -> tuple[float, float]:
     """Second stage: out = predicted + correction * change of the explicit terms between the stages.
 
-    The explicit terms are the potential less stabiliser * field. Returns the sum over fields and
-    modes of weight |out - predicted|^2, by Parseval's theorem the squared norm of the difference
-    between the two stages.
+    The explicit terms are the potential less stabiliser * field. Returns the sums over fields and
+    modes of weight |out - predicted|^2 and of weight |out - spectrum|^2: by Parseval's theorem the
+    squared norms of the difference between the two stages and of the whole step.
     """
-    total = 0.0
+    between = 0.0
+    whole = 0.0
     for f in range(predicted.shape[0]):
         for k in range(predicted.shape[1]):
             moved = stabiliser[f] * (predicted[f, k] - spectrum[f, k])
             change = correction[f, k] * (after[f, k] - before[f, k] - moved)
-            total += weight[k] * (change.real * change.real + change.imag * change.imag)
+            between += weight[k] * (change.real * change.real + change.imag * change.imag)
             out[f, k] = predicted[f, k] + change
-    return total
+            change = out[f, k] - spectrum[f, k]
+            whole += weight[k] * (change.real * change.real + change.imag * change.imag)
+    return between, whole

@@ -4,6 +4,7 @@ An integrator is a plain function ``(flow, grid, dt) -> step``; `run` drives one
 adaptive time step. The spectrum is the state, so the mean of a conserved field never changes.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -81,8 +82,11 @@ class Grid:
         return np.tile(last / cells**2, int(np.prod(self.shape[:-1])))
 
 
-Step = Callable[[Array, Array], tuple[Array, Array, float | None]]
-"""``(spectrum, u) -> (spectrum, u, error)`` after dt; error: RMS of an estimate, None without."""
+Step = Callable[[Array, Array], tuple[Array, Array, tuple[float, float] | None]]
+"""``(spectrum, u) -> (spectrum, u, norms)`` after dt.
+
+The norms are the RMS of the estimated error and of the change; None if nothing is estimated.
+"""
 
 Integrator = Callable[[GradientFlow, Grid, float], Step]
 
@@ -106,7 +110,7 @@ def etdrk2(flow: GradientFlow, grid: Grid, dt: float) -> Step:
     )
     stabiliser, weight = np.array(flow.stabiliser, grid.dtype), grid.weight.astype(grid.dtype)
 
-    def step(spectrum: Array, u: Array) -> tuple[Array, Array, float | None]:
+    def step(spectrum: Array, u: Array) -> tuple[Array, Array, tuple[float, float] | None]:
         potential = np.empty_like(u)
         flow.potential(u, potential)
         before = grid.forward(potential)
@@ -115,10 +119,10 @@ def etdrk2(flow: GradientFlow, grid: Grid, dt: float) -> Step:
         flow.potential(grid.backward(predicted), potential)
         after = grid.forward(potential)
         corrected = np.empty_like(spectrum)
-        square = etd_correct(
+        error, change = etd_correct(
             predicted, spectrum, before, after, correction, stabiliser, weight, corrected
         )
-        return corrected, grid.backward(corrected), float(np.sqrt(square))
+        return corrected, grid.backward(corrected), (math.sqrt(error), math.sqrt(change))
 
     return step
 
@@ -134,7 +138,7 @@ def semi_implicit(flow: GradientFlow, grid: Grid, dt: float) -> Step:
     decay -= np.array(flow.stabiliser)[:, None] * drive
     decay, drive = (table.astype(grid.dtype)[:, shell] for table in (decay, drive))
 
-    def step(spectrum: Array, u: Array) -> tuple[Array, Array, float | None]:
+    def step(spectrum: Array, u: Array) -> tuple[Array, Array, tuple[float, float] | None]:
         potential = np.empty_like(u)
         flow.potential(u, potential)
         out = np.empty_like(spectrum)
@@ -151,6 +155,7 @@ def trajectory(
     *,
     dt: float = 0.05,
     tolerance: float = 3e-3,
+    relative_tolerance: float = 0.3,
     adaptive: bool = True,
     integrator: Integrator = etdrk2,
     dtype: str = "float32",
@@ -169,6 +174,9 @@ def trajectory(
         First time step, or the only one if not `adaptive`.
     tolerance : float
         Largest RMS error of one step (all fields together) before the step is repeated smaller.
+    relative_tolerance : float
+        The same as a fraction of the change in the step. Slow coarsening needs this one: with a
+        large step the stabiliser holds the fields back, by ever less than `tolerance` at a time.
     adaptive : bool
         Whether the step follows the error estimate of the integrator, if it has one.
     dtype : str
@@ -195,12 +203,18 @@ def trajectory(
     while now < time * (1 - 1e-12):
         # Steps come from a ladder of ratio sqrt(2), so that their coefficient tables are reused.
         size = min(dt * 2 ** (level / 2), time - now)
-        new_spectrum, new_u, error = stepper(size)(spectrum, u)
+        new_spectrum, new_u, norms = stepper(size)(spectrum, u)
         finite = np.isfinite(new_u).all()
-        ratio = error / tolerance if adaptive and error is not None else 1.0
+        ratio = 1.0
+        if adaptive and norms is not None:
+            error, change = norms
+            # The fields at rest change by rounding errors alone, hence the floor. The second ratio
+            # grows as dt and the first as dt^2: squared, they climb the same ladder.
+            floor = tolerance / 300
+            ratio = max(error / tolerance, (error / (relative_tolerance * change + floor)) ** 2)
         if not finite or ratio > 1:
-            if not adaptive or error is None or level < LOWEST:
-                problem = f"error {error:.3g} of a step" if finite else "fields not finite"
+            if not adaptive or norms is None or level < LOWEST:
+                problem = "steps too inaccurate" if finite else "fields not finite"
                 raise BlowUpError(f"{problem} at t = {now:.6g} with dt = {size:.3g}")
             level -= 4 if not finite else 2 if ratio > 2 else 1
             continue

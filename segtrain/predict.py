@@ -59,7 +59,7 @@ def build(model: str, classes: int, widths: Sequence[int], device: torch.device)
     return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def load(path: Path, device: str = "auto") -> Segmenter:
+def load_segmenter(path: Path, device: str = "auto") -> Segmenter:
     """Read a checkpoint of the trainer.
 
     Raises

@@ -20,7 +20,13 @@ from segtrain.data.readers import from_folders, from_store
 from segtrain.data.source import Labelled, Source, standardise
 from segtrain.losses import LOSSES
 from segtrain.metrics.overlap import iou
-from segtrain.predict import Segmenter, build, load, probabilities, segment_with_confidence
+from segtrain.predict import (
+    Segmenter,
+    build,
+    load_segmenter,
+    probabilities,
+    segment_with_confidence,
+)
 
 BEST = "best.pt"
 KIND = "segtrain"
@@ -135,7 +141,7 @@ def train(config: Training, out: Path, progress: Progress) -> Path:
 
     if state.get("phase") == "adapt" and state["step"] == config.adapt_steps:
         return out / BEST
-    teacher = load(out / BEST, config.device)
+    teacher = load_segmenter(out / BEST, config.device)
     target = pseudo_labels(teacher, unlabelled, config, progress)
     records = [source.record, target.record]
     run.network.load_state_dict(teacher.network.state_dict())
@@ -192,7 +198,7 @@ def fit(
                 logits = network(images.contiguous(memory_format=torch.channels_last))
             loss = loss_of(logits, target, weight)
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
             step += 1
@@ -208,7 +214,7 @@ def fit(
             log.add_scalar(f"{phase.name}/validation IoU", score, step)
             ended = step == phase.steps
             stale = 0 if score > best else stale + 1
-            last = {
+            last: dict[str, Any] = {
                 "phase": phase.name,
                 "network": network.state_dict(),
                 "optimiser": optimiser.state_dict(),
@@ -221,10 +227,8 @@ def fit(
             # Self-training has no score that speaks of the real images: its last state counts.
             if (score > best) if phase.stops_early and run.validation else ended:
                 best = score
-                kept = ("network", "classes", "config", "sources")
-                checkpoint.save(
-                    run.out / BEST, KIND, {k: last[k] for k in kept} | {"score": score, "step": step}
-                )
+                kept = {k: last[k] for k in ("network", "classes", "config", "sources")}
+                checkpoint.save(run.out / BEST, KIND, {**kept, "score": score, "step": step})
                 checkpoint.save_weights(run.out / "best.safetensors", network)
             if phase.stops_early and stale >= config.patience:
                 step = phase.steps

@@ -33,8 +33,8 @@ class GradientFlow:
         :math:`M_i` and the gradient energy coefficient :math:`\kappa_i`, in units of the grid
         spacing.
     stabiliser : tuple of float
-        :math:`a_i`: the term :math:`a_i u_i` moves from the explicit to the implicit part. About
-        the largest :math:`f''` keeps large steps stable; it changes no solution.
+        :math:`a_i`: the term :math:`a_i u_i` moves from the explicit to the implicit part. Half the
+        largest :math:`f''` keeps large steps stable; it changes no solution.
     potential : callable
         ``potential(u, out)`` writes :math:`\partial f/\partial u_i` for ``u`` of shape
         (fields, cells).

@@ -62,10 +62,10 @@ def ordered_precipitates(
         conserved=(True,) + (False,) * VARIANTS,
         mobility=(mobility,) * fields,
         gradient=(gradient,) * fields,
-        # f'' is 2 A for c; for eta it is 2 W in the wells, and alpha is the mean of 0 and its
-        # largest value 2 alpha, reached where another variant is 1. Half of these would limit dt
-        # to 0.3 once the structure is at rest, for stability alone.
-        stabiliser=(2 * stiffness,) + (max(2 * barrier, repulsion),) * VARIANTS,
+        # Half the largest f'' makes any step stable: 2 A for c, and for eta 2 W + 2 alpha where
+        # another variant is 1. Less lets the energy rise in large steps; more slows them. A is
+        # doubled, for f'' also has the terms that couple c to the variants.
+        stabiliser=(2 * stiffness,) + (barrier + repulsion,) * VARIANTS,
         potential=potential,
         bulk_energy=bulk_energy,
     )

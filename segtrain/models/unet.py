@@ -1,6 +1,7 @@
 """U-Net: encoder and decoder of double convolutions joined by skips."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,7 @@ class UNet(nn.Module):
 
     def __init__(self, channels: int, classes: int, widths: Sequence[int]) -> None:
         super().__init__()
-        levels = list(zip(widths[:-1], widths[1:], strict=True))
+        levels = list(pairwise(widths))
         self.first = _double(channels, widths[0])
         self.down = nn.ModuleList(_double(shallow, deep) for shallow, deep in levels)
         self.up = nn.ModuleList(nn.ConvTranspose2d(d, s, 2, stride=2) for s, d in reversed(levels))

@@ -1,0 +1,100 @@
+"""``cyclegan``: give simulated images the look of an unlabelled folder, boundaries in place."""
+
+import shutil
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from cli import common
+from cyclegan.model import fit_model, load_model
+from cyclegan.settings import FULL, Translation
+from cyclegan.translate import measure_drift, prepare, translate_folder, translate_store
+from phasegen.store import open_store
+
+app = common.app(
+    "cyclegan", "Translate simulated images into the style of real ones, boundaries in place."
+)
+
+SIM, SEM, RUN = Path("data/sim.zarr"), Path("data/sem.zarr"), Path("runs/cyclegan")
+
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start afresh.")]
+
+
+@app.command()
+def fit(
+    real: Annotated[Path, typer.Option(help="Folder of unlabelled real images.")],
+    sim: Annotated[Path | None, typer.Option(help=f"Store to start from [default: {SIM}].")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="fda (no training) or cyclegan [default: fda].")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Store to write.")] = SEM,
+    run: Annotated[Path, typer.Option(help="Folder for the model and its logs.")] = RUN,
+    size: Annotated[
+        Literal["cpu", "full"], typer.Option(help="Networks: for a laptop, or for a GPU.")
+    ] = "cpu",
+    steps: Annotated[int | None, typer.Option(help="Training steps.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed [default: 0].")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    translate: Annotated[bool, typer.Option(help="Translate the store afterwards.")] = True,
+    config: Annotated[Path | None, typer.Option(help="TOML or YAML file.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE; repeatable.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Learn the style of a folder, then translate the simulated store into it.
+
+    An interrupted run goes on when the same command is given again.
+    """
+    preset = FULL if size == "full" else {}
+    given = {"sim": sim, "method": method, "steps": steps, "seed": seed, "device": device}
+    options = preset | {key: value for key, value in given.items() if value is not None}
+    settings = Translation.load(config, set_ or (), real=real, **options)
+    if overwrite:
+        shutil.rmtree(run, ignore_errors=True)
+    path = fit_model(settings, run, common.progress)
+    print(f"model: {path}")
+    if translate:
+        _translate(path, settings.sim, out, settings.device, overwrite)
+
+
+@app.command("translate")
+def translate_command(
+    source: Annotated[Path, typer.Argument(help="Store, or folder of images.")],
+    out: Annotated[Path, typer.Option(help="Store or folder to write.")],
+    model: Annotated[Path, typer.Option(help="Model of `cyclegan fit`.")] = RUN / "model.pt",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Translate any store, or any folder of images, with a fitted model."""
+    if (source / "zarr.json").is_file():
+        _translate(model, source, out, device, overwrite)
+        return
+    fitted = load_model(model, device)
+    for path in translate_folder(fitted, source, out):
+        print(path)
+
+
+def _translate(model: Path, source: Path, out: Path, device: str, overwrite: bool) -> None:
+    if overwrite and out.is_dir():
+        open_store(out)  # refuses to delete what is no store
+        shutil.rmtree(out)
+    fitted, simulated = load_model(model, device), open_store(source)
+    target = prepare(fitted, simulated, out)
+    done = len(target.complete())
+    with common.progress("translate", target.samples, done) as advance:
+        for _ in translate_store(fitted, simulated, target):
+            advance()
+    before, after = measure_drift(simulated, target)
+    common.table(
+        ("boundaries", "shift px", "median px", "95 % px"),
+        [
+            (name, f"{drift.shift:+.2f}", f"{drift.median:.2f}", f"{drift.p95:.2f}")
+            for name, drift in (("simulated", before), ("translated", after))
+        ],
+    )
+    print(f"{target.samples} translated samples in {out}")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    common.run(app)

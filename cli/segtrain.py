@@ -1,0 +1,138 @@
+"""``segtrain``: train segmentation on synthetic or real data, evaluate it, use it."""
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli import common
+from phasegen.errors import InputError
+from phasegen.images import list_images
+from phasegen.store import open_store
+from segtrain.evaluate import evaluate_folder, predict_folder, score_table, write_evaluation
+from segtrain.predict import load_segmenter
+from segtrain.train import BEST, Training, train
+
+app = common.app("segtrain", "Train segmentation without hand-drawn labels, and score it.")
+
+STORE, RUN = Path("data/sem.zarr"), Path("runs/segtrain")
+
+Checkpoint = Annotated[Path, typer.Option(help="Checkpoint of the training.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+
+
+@app.callback(invoke_without_command=True, no_args_is_help=True)
+def train_command(
+    context: typer.Context,
+    synthetic_only: Annotated[
+        bool, typer.Option("--synthetic-only", help="Promise: no drawn mask is read.")
+    ] = False,
+    store: Annotated[
+        Path | None, typer.Option(help=f"Store with exact masks [default: {STORE}].")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Real images, with --masks.")] = None,
+    masks: Annotated[Path | None, typer.Option(help="Drawn masks.")] = None,
+    adapt: Annotated[
+        Path | None,
+        typer.Option(help="Unlabelled images to adapt to [default: those the store imitates]."),
+    ] = None,
+    no_adapt: Annotated[bool, typer.Option("--no-adapt", help="Do not adapt.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder of the run.")] = RUN,
+    steps: Annotated[int | None, typer.Option(help="Training steps [default: 1000].")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed [default: 0].")] = None,
+    model: Annotated[str | None, typer.Option(help="Network [default: unet].")] = None,
+    loss: Annotated[str | None, typer.Option(help="Loss [default: ce-dice].")] = None,
+    patch: Annotated[int | None, typer.Option(help="Side of a patch [default: 128].")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML or YAML file.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE; repeatable.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start afresh.")] = False,
+) -> None:
+    """Train segmentation without hand-drawn labels, and score it.
+
+    Without a subcommand it trains: on a store of synthetic images, or on --images and --masks.
+    An interrupted run goes on when the same command is given again.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if store is None and images is None and masks is None:
+        store = STORE
+    if adapt is None and not no_adapt and store is not None:
+        adapt = _imitated(store)
+    settings = Training.load(
+        config,
+        set_ or (),
+        store=store,
+        images=images,
+        masks=masks,
+        synthetic_only=synthetic_only or None,
+        adapt=adapt,
+        steps=steps,
+        seed=seed,
+        model=model,
+        loss=loss,
+        patch=patch,
+        device=device,
+    )
+    if overwrite:
+        shutil.rmtree(out, ignore_errors=True)
+    print(train(settings, out, common.progress))
+
+
+@app.command()
+def evaluate(
+    images: Annotated[Path, typer.Option(help="Folder of real images.")],
+    masks: Annotated[Path, typer.Option(help="Folder of their masks.")],
+    checkpoint: Checkpoint = RUN / BEST,
+    tolerance: Annotated[float, typer.Option(min=0, help="Of boundary F1, pixels.")] = 2.0,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write [default: evaluation beside it].")
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Score a model on labelled images: table, JSON, CSV and an HTML report."""
+    segmenter = load_segmenter(checkpoint, device)
+    with common.progress("evaluate", len(list_images(images))) as advance:
+        result = evaluate_folder(segmenter, images, masks, tolerance, advance)
+    target = out or checkpoint.parent / "evaluation"
+    report = write_evaluation(target, result, segmenter, tolerance)
+    common.table(
+        ("image", *result.summary),
+        [
+            (name, *(f"{value:.3f}" for value in row.values()))
+            for name, row in result.scores.items()
+        ],
+    )
+    common.table(*score_table(result, tolerance))
+    print(report)
+
+
+@app.command()
+def predict(
+    folder: Annotated[Path, typer.Argument(help="Folder of images.")],
+    checkpoint: Checkpoint = RUN / BEST,
+    out: Annotated[Path, typer.Option(help="Folder for the masks.")] = Path("masks"),
+    device: Device = "auto",
+) -> None:
+    """Write a class mask for every image, of the same name and size."""
+    segmenter = load_segmenter(checkpoint, device)
+    if out.resolve() == folder.resolve():
+        raise InputError(out, "is the folder of the images", "Choose another --out")
+    with common.progress("predict", len(list_images(folder))) as advance:
+        predict_folder(segmenter, folder, out, advance)
+    print(out)
+
+
+def _imitated(store: Path) -> Path | None:
+    """The real folder whose style a translated store has, if it is still there."""
+    for parent in open_store(store).attributes["parents"]:
+        folder = Path(parent["real"]["folder"]) if parent["kind"] == "translation" else None
+        if folder and folder.is_dir():
+            return folder
+    return None
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    common.run(app)

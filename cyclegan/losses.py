@@ -1,0 +1,54 @@
+"""Losses of the translation: adversarial, and those that hold boundaries in place."""
+
+import torch
+from torch import Tensor, nn
+
+
+def adversarial(scores: Tensor, target: float) -> Tensor:
+    """Least-squares loss of discriminator scores (Mao et al., ICCV 2017, equation (2))."""
+    return (scores.float() - target).square().mean()
+
+
+def structure(image: Tensor, translated: Tensor, window: int = 9) -> Tensor:
+    """One minus the local correlation of the gradients of two images, where there are gradients.
+
+    It is 0 if in every window the gradients agree up to a positive factor, whatever contrast and
+    brightness became of the image, 1 if they are unrelated and 2 if they are opposed. Windows
+    count by the strength of the first image's gradients, so that boundaries weigh and flat
+    regions, where noise and grain may change, do not.
+
+    Parameters
+    ----------
+    image, translated : Tensor (B, 1, Y, X)
+    window : int
+        Side of the local window, odd.
+    """
+    before, after = _gradients(image.float()), _gradients(translated.float())
+    cross = _local((before * after).sum(1, keepdim=True), window)
+    first = _local(before.square().sum(1, keepdim=True), window)
+    second = _local(after.square().sum(1, keepdim=True), window)
+    correlation = cross / (first * second + 1e-8).sqrt()
+    return ((1 - correlation) * first).sum() / (first.sum() + 1e-8)
+
+
+def segmentation(logits: Tensor, mask: Tensor) -> Tensor:
+    """Cross-entropy of the watching segmenter against the exact mask (B, Y, X).
+
+    References
+    ----------
+    Hoffman et al., CyCADA, ICML 2018, equation (4): semantic consistency, here with the true
+    labels of the simulation in place of a pretrained network's.
+    """
+    return nn.functional.cross_entropy(logits.float(), mask)
+
+
+def _gradients(x: Tensor) -> Tensor:
+    """Sobel gradients (B, 2, Y, X); noise is smoothed across the direction of the derivative."""
+    sobel = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]], device=x.device) / 8
+    kernels = torch.stack([sobel, sobel.T])[:, None]
+    padded = nn.functional.pad(x, (1, 1, 1, 1), mode="reflect")
+    return nn.functional.conv2d(padded, kernels)
+
+
+def _local(x: Tensor, window: int) -> Tensor:
+    return nn.functional.avg_pool2d(x, window, stride=1, padding=window // 2)

@@ -1,0 +1,183 @@
+"""A fitted translation: styles of a real folder and, if it was learned, a generator."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cyclegan.fda import cut, exchange
+from cyclegan.fit import KIND, Pair, Progress, fit
+from cyclegan.networks import Generator
+from cyclegan.real import read_real
+from cyclegan.settings import Translation
+from phasegen import checkpoint, devices
+from phasegen.errors import InputError
+from phasegen.store import Store, digest, open_store
+from phasegen.tiles import apply_tiled
+
+MODEL = "model.pt"
+TILE = 512
+
+Learn = Callable[..., dict[str, Tensor]]
+
+METHODS: dict[str, Learn | None] = {"fda": None, "cyclegan": fit}
+"""How a method learns what it adds to the Fourier exchange; None: it adds nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """What it takes to translate an image.
+
+    Attributes
+    ----------
+    config : Translation
+        What it was fitted with.
+    styles : list of ndarray (Y, X)
+        Real scenes in 0..1.
+    generator : Generator or None
+        The learned part.
+    record : dict
+        Real folder with the statistics of its files, store, method and fingerprint.
+    device : torch.device
+        Where the generator is.
+    """
+
+    config: Translation
+    styles: list[NDArray[np.float32]]
+    generator: Generator | None
+    record: dict[str, Any]
+    device: torch.device
+
+
+def fit_model(config: Translation, out: Path, progress: Progress) -> Path:
+    """Fit a translation in the folder `out`, or go on with it; returns the model's path.
+
+    Raises
+    ------
+    InputError
+        If the method is unknown, the store or the folder cannot be used, or `out` holds another
+        run.
+    """
+    if config.method not in METHODS:
+        known = ", ".join(METHODS)
+        raise InputError(f"method {config.method!r}", "is unknown", f"Known methods: {known}")
+    source = open_store(config.sim)
+    if len(source.complete()) < source.samples:
+        raise InputError(
+            config.sim, "is unfinished", "Run the same phasegen simulate command again"
+        )
+    if min(source.shape) < config.patch:
+        remedy = f"Simulate larger ones, or --set patch={min(source.shape) // 4 * 4}"
+        raise InputError(config.sim, f"has samples of {source.shape} pixels", remedy)
+    real = read_real(config.real, config.patch)
+    inputs = {"sim": digest(config.sim), "real": real.record}
+    state = checkpoint.open_run(out, KIND, config, inputs)
+    if (out / MODEL).is_file() and state:
+        return out / MODEL
+    learn = METHODS[config.method]
+    weights: dict[str, Tensor] = {}
+    if learn is None:
+        done = {"config": config.model_dump(mode="json"), "inputs": inputs}
+        checkpoint.save(out / checkpoint.LAST, KIND, done)
+    else:
+        simulated = _exchanged(config, source, real.scenes)
+        weights = learn(config, simulated, real.scenes, out, state, inputs, progress)
+    content = {
+        "config": config.model_dump(mode="json"),
+        "styles": [torch.from_numpy(np.ascontiguousarray(scene)) for scene in real.scenes],
+        "generator": weights,
+    }
+    record = {"method": config.method, "real": real.record, "fingerprint": _fingerprint(content)}
+    checkpoint.save(out / MODEL, KIND, content | {"record": record})
+    return out / MODEL
+
+
+def load_model(path: Path, device: str = "auto") -> Model:
+    """Read a fitted translation.
+
+    Raises
+    ------
+    InputError
+        If it is missing, damaged, or no model of ``cyclegan fit``.
+    """
+    content = checkpoint.load(path, KIND)
+    if "styles" not in content:
+        raise InputError(path, "is an unfinished fit", f"Give {MODEL} of a finished one")
+    config, where = Translation.model_validate(content["config"]), devices.choose(device)
+    generator = None
+    if content["generator"]:
+        generator = Generator(config.width, config.blocks, config.bound)
+        generator.load_state_dict(content["generator"])
+        generator = generator.to(where, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    styles = [style.numpy() for style in content["styles"]]
+    return Model(config, styles, generator, content["record"], where)
+
+
+def translate(model: Model, image: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+    """Translate an image (Y, X) in 0..1 of any size; the same seed picks the same style."""
+    rng = np.random.default_rng((model.config.seed, seed))
+    styled = _style(model.config, model.styles, image, rng)
+    if model.generator is not None:
+        generator = model.generator
+        out = np.empty_like(styled)
+
+        def function(windows: NDArray[np.float32]) -> NDArray[np.float32]:
+            x = torch.from_numpy(windows).to(model.device, memory_format=torch.channels_last)
+            with torch.inference_mode(), devices.autocast(model.device):
+                return generator(x)[:, 0].float().cpu().numpy()  # type: ignore[no-any-return]
+
+        apply_tiled(
+            styled, function, out, tile=TILE, halo=generator.halo, multiple=generator.multiple
+        )
+        styled = out
+    return np.clip(styled, 0, 1)
+
+
+def _exchanged(
+    config: Translation, source: Store, scenes: Sequence[NDArray[np.float32]]
+) -> list[Pair]:
+    """What the generator starts from: the store's images as `translate` will hand them to it."""
+    pairs = []
+    for index in range(source.samples):
+        sample = source.read(index)
+        rng = np.random.default_rng((config.seed, index))
+        pairs.append((_style(config, scenes, sample.image[0], rng), sample.mask))
+    return pairs
+
+
+def _style(
+    config: Translation,
+    scenes: Sequence[NDArray[np.float32]],
+    image: NDArray[np.float32],
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    scene = scenes[int(rng.integers(len(scenes)))]
+    style = cut(scene, (image.shape[0], image.shape[1]), rng)
+    return exchange(image, style, float(rng.uniform(*config.band)))
+
+
+def _fingerprint(content: Any) -> str:
+    """SHA-256 over nested dicts and lists of tensors and plain values."""
+    total = hashlib.sha256()
+
+    def update(value: Any) -> None:
+        if isinstance(value, dict):
+            for key in value:
+                total.update(str(key).encode())
+                update(value[key])
+        elif isinstance(value, list | tuple):
+            for item in value:
+                update(item)
+        elif isinstance(value, Tensor):
+            total.update(value.contiguous().cpu().numpy().tobytes())
+        else:
+            total.update(repr(value).encode())
+
+    update(content)
+    return total.hexdigest()

@@ -1,0 +1,103 @@
+"""Generator, discriminator and the small segmenter that watches the boundaries."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Generator(nn.Module):
+    """ResNet generator that adds a bounded change to its input.
+
+    The change starts at zero and never exceeds `bound`, so that the network decorates a picture
+    whose boundaries are in place rather than drawing one. It has no normalisation layers: these
+    would take statistics per tile, and tiles would show.
+
+    Parameters
+    ----------
+    width, blocks : int
+        Channels at full resolution (doubled at half, and again at a quarter), residual blocks.
+    bound : float
+        Largest change of a grey value.
+
+    References
+    ----------
+    Zhu, Park, Isola and Efros, ICCV 2017; zero-initialised residual branches after Zhang, Dauphin
+    and Ma, ICLR 2019.
+    """
+
+    multiple = 4
+
+    def __init__(self, width: int, blocks: int, bound: float) -> None:
+        super().__init__()
+        self.bound = bound
+        self.halo = 3 + 2 + 4 + 8 * blocks + 4 + 2 + 3 + 4
+        self.inside = nn.Sequential(
+            nn.Conv2d(1, width, 7, padding=3, padding_mode="reflect"),
+            nn.ReLU(),
+            nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(2 * width, 4 * width, 3, stride=2, padding=1),
+            nn.ReLU(),
+            *(_Residual(4 * width) for _ in range(blocks)),
+            # Upsampling before a convolution leaves no checkerboard.
+            nn.Upsample(scale_factor=2),
+            nn.Conv2d(4 * width, 2 * width, 3, padding=1),
+            nn.ReLU(),
+            nn.Upsample(scale_factor=2),
+            nn.Conv2d(2 * width, width, 3, padding=1),
+            nn.ReLU(),
+        )
+        self.last = nn.Conv2d(width, 1, 7, padding=3, padding_mode="reflect")
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Translated image (B, 1, Y, X); sides must be multiples of 4."""
+        change: Tensor = self.bound * torch.tanh(self.last(self.inside(x)))
+        return x + change
+
+
+class _Residual(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.zeros_(self.second.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        change: Tensor = self.second(nn.functional.relu(self.first(x)))
+        return x + change
+
+
+def discriminator(width: int) -> nn.Sequential:
+    """PatchGAN: one score for every 34 x 34 pixels, (B, 1, Y, X) -> (B, 1, Y/4, X/4).
+
+    Grain, noise and rims live at this scale; a larger field would judge the shapes, which the
+    translation must not change.
+
+    References
+    ----------
+    Isola, Zhu, Zhou and Efros, CVPR 2017, section 3.2.2.
+    """
+    return nn.Sequential(
+        nn.Conv2d(1, width, 4, stride=2, padding=1),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),
+        nn.InstanceNorm2d(2 * width),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(2 * width, 4 * width, 3, padding=1),
+        nn.InstanceNorm2d(4 * width),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(4 * width, 1, 3, padding=1),
+    )
+
+
+def segmenter(classes: int, width: int = 16) -> nn.Sequential:
+    """Small dilated network (B, 1, Y, X) -> logits (B, classes, Y, X) at full resolution."""
+    layers: list[nn.Module] = []
+    for inputs, dilation in ((1, 1), (width, 2), (width, 4), (width, 8), (width, 1)):
+        layers += [
+            nn.Conv2d(inputs, width, 3, padding=dilation, dilation=dilation),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+        ]
+    return nn.Sequential(*layers, nn.Conv2d(width, classes, 1))

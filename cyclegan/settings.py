@@ -1,0 +1,39 @@
+"""Configuration of the translation."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from phasegen.config import Config, Range
+
+
+class Translation(Config):
+    """Everything that `cyclegan fit` needs to know."""
+
+    real: Path = Field(description="folder of unlabelled real images")
+    sim: Path = Field(Path("data/sim.zarr"), description="store to translate")
+    method: str = Field("fda", description="cyclegan or fda")
+    band: Range = Field((0.01, 0.08), ge=0, description="half-width of the exchanged frequencies")
+    seed: int = Field(0, ge=0, description="seed")
+    device: str = Field("auto", description="auto, cpu or cuda")
+    width: int = Field(16, ge=1, description="channels of the generator at full resolution")
+    blocks: int = Field(3, ge=1, description="residual blocks of the generator")
+    critic_width: int = Field(32, ge=1, description="channels of the discriminator")
+    patch: int = Field(128, ge=32, multiple_of=4, description="side of a patch, pixels")
+    batch: int = Field(4, ge=1, description="patches of each side a step")
+    steps: int = Field(1000, ge=1, description="steps; the rate falls to 0 over the second half")
+    learning_rate: float = Field(5e-4, gt=0, description="of Adam, for all networks")
+    bound: float = Field(0.3, gt=0, le=1, description="largest change of a grey value, 0..1")
+    cycle: float = Field(10.0, ge=0, description="weight of the cycle loss")
+    identity: float = Field(5.0, ge=0, description="weight of the identity loss")
+    geometry: Literal["segmenter", "structure", "none"] = Field(
+        "segmenter", description="what ties boundaries to the mask"
+    )
+    geometry_weight: float = Field(1.0, ge=0, description="weight of the geometry loss")
+    pool: int = Field(50, ge=0, description="translated patches kept for the discriminator")
+    checkpoint_every: int = Field(100, ge=1, description="steps between checkpoints")
+
+
+FULL = {"width": 64, "blocks": 9, "critic_width": 64, "patch": 256, "steps": 40_000}
+"""What ``--size full`` changes: the networks of the original paper, for a GPU."""

@@ -1,0 +1,88 @@
+"""Translation of whole stores and image folders, and the report on their boundaries."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cyclegan.geometry import Drift, boundary_drift
+from cyclegan.model import Model, translate
+from cyclegan.real import HEADROOM
+from phasegen import store
+from phasegen.errors import InputError
+from phasegen.images import grey_range, list_images, normalise, read_micrograph, write_image
+from phasegen.store import Store
+
+
+def prepare(model: Model, source: Store, out: Path) -> Store:
+    """Create the translated store with its provenance, or open it to go on.
+
+    Raises
+    ------
+    InputError
+        If `source` is unfinished, or `out` was translated from something else.
+    """
+    if len(source.complete()) < source.samples:
+        raise InputError(source.path, "is unfinished", "Run the command that makes it again")
+    parents: list[dict[str, Any]] = [
+        {"kind": "store", "path": str(source.path), "digest": store.digest(source.path)},
+        {"kind": "translation", **model.record},
+    ]
+    if out.exists():
+        existing = store.open_store(out, "r+")
+        if existing.attributes["parents"] != parents:
+            raise InputError(
+                out,
+                "was translated from another store or by another model",
+                "Choose another --out, or start afresh with --overwrite",
+            )
+        return existing
+    out.parent.mkdir(parents=True, exist_ok=True)
+    return store.create(
+        out,
+        samples=source.samples,
+        shape=source.shape,
+        classes=source.classes,
+        kind="translation",
+        seeds=source.seeds,
+        config=model.config.model_dump(mode="json"),
+        parameters=source.parameters,
+        pixel_size=source.attributes["pixel_size"],
+        unit=source.attributes["unit"],
+        instances="instance" in source.arrays,
+        parents=parents,
+    )
+
+
+def translate_store(model: Model, source: Store, target: Store) -> Iterator[int]:
+    """Translate what `target` still lacks, masks unchanged; yields each index once written."""
+    for index in target.missing():
+        sample = source.read(int(index))
+        scale = 1 if sample.image.dtype.kind == "f" else 1 / np.iinfo(sample.image.dtype).max
+        image = translate(model, sample.image[0] * np.float32(scale), int(index))
+        target.write(int(index), image=image[None], mask=sample.mask, instance=sample.instance)
+        yield int(index)
+
+
+def translate_folder(model: Model, folder: Path, out: Path) -> Iterator[Path]:
+    """Translate every image of a folder to 16-bit TIFF files of the same names."""
+    out.mkdir(parents=True, exist_ok=True)
+    for number, path in enumerate(list_images(folder)):
+        micrograph = read_micrograph(path)
+        low, high = grey_range(micrograph.scene)
+        margin = HEADROOM * (high - low)
+        scene = np.clip(normalise(micrograph.scene, low - margin, high + margin), 0, 1)
+        grey = (translate(model, scene, number) * 65535).round().astype(np.uint16)
+        target = out / f"{path.stem}.tif"
+        write_image(target, grey)
+        yield target
+
+
+def measure_drift(source: Store, target: Store, samples: int = 8) -> tuple[Drift, Drift]:
+    """Boundary drift of the simulation and of its translation, over the first samples."""
+    drifts = []
+    for one in (source, target):
+        pairs = [(one.load("image", i)[0], one.load("mask", i)) for i in one.complete()[:samples]]
+        drifts.append(boundary_drift(pairs))
+    return drifts[0], drifts[1]
