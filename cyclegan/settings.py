@@ -1,11 +1,20 @@
 """Configuration of the translation."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from phasegen.config import Config, Range
+
+
+def _band(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[0] < 0 or bounds[1] > 0.5:
+        raise ValueError("is a share of the image's size, between 0 and 0.5")
+    return bounds
+
+
+Band = Annotated[Range, AfterValidator(_band)]
 
 
 class Translation(Config):
@@ -14,7 +23,7 @@ class Translation(Config):
     real: Path = Field(description="folder of unlabelled real images")
     sim: Path = Field(Path("data/sim.zarr"), description="store to translate")
     method: str = Field("fda", description="cyclegan or fda")
-    band: Range = Field((0.01, 0.08), ge=0, description="half-width of the exchanged frequencies")
+    band: Band = Field((0.01, 0.08), description="half-width of the exchanged frequencies, 0..0.5")
     seed: int = Field(0, ge=0, description="seed")
     device: str = Field("auto", description="auto, cpu or cuda")
     width: int = Field(16, ge=1, description="channels of the generator at full resolution")

@@ -1,7 +1,8 @@
 """Checkpoints: one flat dict, written whole or not at all, and folders of runs that resume."""
 
 import os
-import pickle
+import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,13 @@ def save_weights(path: Path, network: torch.nn.Module) -> None:
     os.replace(partial, path)
 
 
+def copy(source: Path, target: Path) -> None:
+    """Copy a checkpoint; the target appears whole or not at all."""
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.copyfile(source, partial)
+    os.replace(partial, target)
+
+
 def load(path: Path, kind: str) -> dict[str, Any]:
     """Read a checkpoint to the CPU.
 
@@ -49,8 +57,9 @@ def load(path: Path, kind: str) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(path, "does not exist", f"Give a checkpoint that {kind} has written")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError):
+        with warnings.catch_warnings(action="ignore"):
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # a damaged file may fail anywhere inside the unpickler
         remedy = f"Give a checkpoint that {kind} has written"
         raise InputError(path, "is damaged or no checkpoint", remedy) from None
     found = state.get("kind") if isinstance(state, dict) else None

@@ -63,7 +63,8 @@ def render(
     image += s["illumination"] * _gradient(image.shape, rng)
     counts = rng.poisson(np.clip(image, 0, None) * s["dose"])
     noisy = counts / s["dose"] + s["noise"] * rng.standard_normal(image.shape)
-    return np.clip(noisy, 0, 1).astype(np.float32)
+    grey: NDArray[np.float32] = np.clip(noisy, 0, 1).astype(np.float32)
+    return grey
 
 
 def _gradient(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[Any]:

@@ -1,6 +1,6 @@
 """Inference on images of any size: tiled without seams, averaged over rotations."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,29 +88,41 @@ def probabilities(segmenter: Segmenter, windows: NDArray[np.float32]) -> torch.T
 
 
 def segment(segmenter: Segmenter, micrograph: Micrograph) -> NDArray[np.uint8]:
-    """Class mask (Y, X) of a micrograph; its info bar, if any, is class 0.
+    """Class mask (Y, X) of a micrograph; its info bar, if any, is class 0."""
+    scene = standardise(micrograph.scene)
+    mask = np.zeros(micrograph.pixels.shape, np.uint8)
 
-    The image is read in tiles with a halo of the receptive field, so memory does not grow with
-    the network's activations over the whole image, and no seam can appear.
-    """
-    mask, _ = segment_with_confidence(segmenter, micrograph, confidence=False)
+    def label(windows: NDArray[np.float32]) -> NDArray[np.uint8]:
+        return _bytes(probabilities(segmenter, windows).argmax(dim=1))
+
+    _tiled(segmenter, scene, label, mask[: len(scene)])
     return mask
 
 
 def segment_with_confidence(
-    segmenter: Segmenter, micrograph: Micrograph, confidence: bool = True
+    segmenter: Segmenter, image: NDArray[np.float32]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Class mask, and the probability of the chosen class scaled to 0..255, both (Y, X)."""
-    scene = standardise(micrograph.scene)
-    planes = 2 if confidence else 1
-    out = np.zeros((planes, *micrograph.pixels.shape), np.uint8)
+    """Class mask of a standardised image (Y, X), and the probability of its classes, 0..255."""
+    out = np.zeros((2, *image.shape), np.uint8)
 
-    def function(windows: NDArray[Any]) -> NDArray[np.uint8]:
-        best, label = probabilities(segmenter, windows).max(dim=1)
-        parts = [label, (best * 255).round()][:planes]
-        return torch.stack(parts, dim=1).to(torch.uint8).cpu().numpy()
+    def label(windows: NDArray[np.float32]) -> NDArray[np.uint8]:
+        best, chosen = probabilities(segmenter, windows).max(dim=1)
+        return _bytes(torch.stack([chosen, (best * 255).round()], dim=1))
 
+    _tiled(segmenter, image, label, out)
+    return out[0], out[1]
+
+
+def _tiled(
+    segmenter: Segmenter,
+    image: NDArray[np.float32],
+    label: Callable[[NDArray[np.float32]], NDArray[np.uint8]],
+    out: NDArray[np.uint8],
+) -> None:
+    """Tiles with a halo of the receptive field: memory stays bounded and no seam appears."""
     halo, multiple = int(segmenter.network.halo), int(segmenter.network.multiple)  # type: ignore[arg-type]
-    view = out[:, : len(scene)]
-    apply_tiled(scene, function, view, tile=TILE, halo=halo, multiple=multiple)
-    return out[0], out[-1]
+    apply_tiled(image, label, out, tile=TILE, halo=halo, multiple=multiple)
+
+
+def _bytes(values: torch.Tensor) -> NDArray[np.uint8]:
+    return values.to(torch.uint8).cpu().numpy()

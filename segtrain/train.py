@@ -28,8 +28,11 @@ from segtrain.predict import (
     segment_with_confidence,
 )
 
-BEST = "best.pt"
+BEST, TEACHER = "best.pt", "teacher.pt"
 KIND = "segtrain"
+
+LABELLED = 1024
+"""Largest side of the part of an unlabelled image that self-training uses, pixels."""
 
 
 class Training(Config):
@@ -50,7 +53,7 @@ class Training(Config):
     weight_decay: float = Field(1e-4, ge=0, description="of AdamW")
     validation: int = Field(4, ge=0, description="images held out for early stopping")
     validate_every: int = Field(50, ge=1, description="steps between validations and checkpoints")
-    patience: int = Field(8, ge=1, description="validations without progress before stopping")
+    patience: int = Field(10, ge=1, description="validations without progress before stopping")
     adapt_steps: int = Field(400, ge=1, description="steps of self-training")
     adapt_rate: float = Field(1e-3, gt=0, description="peak learning rate of self-training")
     confidence: float = Field(0.7, ge=0, lt=1, description="least probability of a pseudo-label")
@@ -136,12 +139,13 @@ def train(config: Training, out: Path, progress: Progress) -> Path:
     phase = Phase("train", config.steps, config.learning_rate, supervised, True)
     if state.get("phase", "train") == "train":
         fit(run, phase, records, state, progress)
-    if config.adapt is None:
+    if config.adapt is None or _ended(state, config):
         return out / BEST
 
-    if state.get("phase") == "adapt" and state["step"] == config.adapt_steps:
-        return out / BEST
-    teacher = load_segmenter(out / BEST, config.device)
+    # The best model of the first phase, apart: the second phase replaces best.pt at its end.
+    if not (out / TEACHER).exists():
+        checkpoint.copy(out / BEST, out / TEACHER)
+    teacher = load_segmenter(out / TEACHER, config.device)
     target = pseudo_labels(teacher, unlabelled, config, progress)
     records = [source.record, target.record]
     run.network.load_state_dict(teacher.network.state_dict())
@@ -254,14 +258,16 @@ def pseudo_labels(
     teacher: Segmenter, images: list[Path], config: Training, progress: Progress
 ) -> Source:
     """The teacher's own predictions on unlabelled images, without what it is unsure of."""
+    rng = np.random.default_rng((config.seed, len(images)))
     samples = []
     with progress("label", len(images), 0) as advance:
         for path in images:
-            micrograph = read_micrograph(path, min_size=config.patch)
-            mask, probability = segment_with_confidence(teacher, micrograph)
-            rows = len(micrograph.scene)
-            weight = (probability[:rows] >= 255 * config.confidence).astype(np.float32)
-            samples.append(Labelled(standardise(micrograph.scene), mask[:rows], weight))
+            scene = standardise(read_micrograph(path, min_size=config.patch).scene)
+            corner = [int(rng.integers(max(n - LABELLED, 0) + 1)) for n in scene.shape]
+            image = scene[tuple(slice(start, start + LABELLED) for start in corner)]
+            mask, probability = segment_with_confidence(teacher, image)
+            weight = (probability >= 255 * config.confidence).astype(np.float32)
+            samples.append(Labelled(image, mask, weight))
             advance(1)
     record = {
         "labels": "predicted",
@@ -272,6 +278,10 @@ def pseudo_labels(
         "parents": [],
     }
     return Source(teacher.classes, len(samples), samples.__getitem__, record)
+
+
+def _ended(state: dict[str, Any], config: Training) -> bool:
+    return state.get("phase") == "adapt" and bool(state["step"] == config.adapt_steps)
 
 
 def _middle(length: int, most: int, multiple: int) -> slice:

@@ -46,8 +46,8 @@ def cahn_hilliard(
         conserved=(True,),
         mobility=(mobility,),
         gradient=(gradient,),
-        # Half the largest f'' makes any step stable: 2 W (high - low)^2 in the wells, a quarter more
-        # where a curved interface raises c above them. What exceeds it only slows large steps.
+        # Half the largest f'' makes any step stable: 2 W (high - low)^2 in the wells, a little
+        # more where a curved interface raises c above them. Any excess slows large steps.
         stabiliser=(1.25 * barrier * (high - low) ** 2,),
         potential=potential,
         bulk_energy=bulk_energy,

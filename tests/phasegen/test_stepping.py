@@ -1,0 +1,184 @@
+"""Conservation, dissipation, measured order and failure of the integrators."""
+
+import csv
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from phasegen.equations import Array, GradientFlow
+from phasegen.equations.cahn_hilliard import cahn_hilliard
+from phasegen.equations.ordered_precipitates import ordered_precipitates
+from phasegen.stepping import (
+    BlowUpError,
+    Grid,
+    Integrator,
+    energy,
+    etdrk2,
+    run,
+    semi_implicit,
+    trajectory,
+)
+from tests.data import real
+
+
+def _noise(cells: int, seed: int = 0) -> Array:
+    return 0.45 + 0.05 * np.random.default_rng(seed).standard_normal((1, cells, cells))
+
+
+def _particles(cells: int) -> Array:
+    """Concentration and four variants: four particles, two of them of one variant and touching."""
+    u = np.zeros((5, cells, cells))
+    y, x = np.mgrid[:cells, :cells] / cells
+    centres = [(0.25, 0.25), (0.25, 0.72), (0.7, 0.3), (0.7, 0.65)]
+    for variant, (cy, cx) in zip((1, 1, 2, 3), centres, strict=True):
+        distance = np.hypot((y - cy + 0.5) % 1 - 0.5, (x - cx + 0.5) % 1 - 0.5)
+        u[variant] += 0.5 * (1 - np.tanh((distance - 0.17) * cells / 2))
+    u[0] = 0.3 + 0.4 * u[1:].sum(axis=0)
+    return u
+
+
+CASES = [
+    pytest.param(cahn_hilliard(gradient=2.0), _noise(64), id="cahn-hilliard"),
+    pytest.param(ordered_precipitates(gradient=2.0), _particles(48), id="ordered"),
+]
+
+
+@pytest.mark.parametrize("shape", [(8,), (7, 6), (6, 9), (4, 5, 6)])
+def test_spectra_obey_parseval_and_return(shape: tuple[int, ...]) -> None:
+    grid = Grid(shape, "float64")
+    u = np.random.default_rng(0).standard_normal((2, int(np.prod(shape))))
+    spectrum = grid.forward(u)
+    np.testing.assert_allclose(grid.backward(spectrum), u, atol=1e-14)
+    np.testing.assert_allclose(np.abs(spectrum) ** 2 @ grid.weight, (u**2).mean(axis=1))
+    values, index = grid.shells
+    np.testing.assert_array_equal(values[index], grid.k2)
+
+
+@pytest.mark.parametrize(("dtype", "drift"), [("float64", 1e-12), ("float32", 1e-6)])
+@pytest.mark.parametrize(("flow", "u"), CASES)
+def test_mean_of_a_conserved_field_stays(
+    flow: GradientFlow, u: Array, dtype: str, drift: float
+) -> None:
+    mean = u[0].astype(dtype).mean(dtype="float64")
+    after = run(flow, u, 30.0, dtype=dtype)
+    assert after.dtype == dtype
+    assert after.shape == u.shape
+    assert np.abs(after[0] - u[0]).max() > 0.05
+    assert abs(after[0].mean(dtype="float64") / mean - 1) < drift
+
+
+@pytest.mark.parametrize("relative", [0.3, 10.0])
+@pytest.mark.parametrize(("flow", "u"), CASES)
+def test_energy_never_rises(flow: GradientFlow, u: Array, relative: float) -> None:
+    """At the default tolerance, and where next to nothing but stability limits the step."""
+    path = trajectory(flow, u, 100.0, relative_tolerance=relative, dtype="float64")
+    energies = [energy(flow, u)] + [energy(flow, v) for _, v in path]
+    assert energies[-1] < 0.9 * energies[0]
+    assert max(b / a - 1 for a, b in pairwise(energies)) < 1e-8
+
+
+@pytest.mark.parametrize(("integrator", "order"), [(semi_implicit, 1), (etdrk2, 2)])
+@pytest.mark.parametrize(("flow", "u"), CASES)
+def test_measured_order(flow: GradientFlow, u: Array, integrator: Integrator, order: int) -> None:
+    # The order is that of a smooth solution: rough noise first settles.
+    start = run(flow, u[:, :32, :32], 1.0, dtype="float64")
+    flow = replace(flow, mobility=(1.0,) * len(flow.names))
+
+    def after(dt: float, scheme: Integrator) -> Array:
+        return run(flow, start, 1.0, dt=dt, adaptive=False, integrator=scheme, dtype="float64")
+
+    reference = after(1 / 2048, etdrk2)
+    errors = [np.abs(after(dt, integrator) - reference).max() for dt in (1 / 64, 1 / 128, 1 / 256)]
+    for coarse, fine in pairwise(errors):
+        assert np.log2(coarse / fine) == pytest.approx(order, abs=0.2)
+
+
+def test_slow_coarsening_does_not_lag() -> None:
+    """A large step would be held back by the stabiliser within any absolute tolerance."""
+    flow = cahn_hilliard(gradient=2.0)
+    start = run(flow, _noise(64), 100.0)
+    reference = energy(flow, run(flow, start, 900.0, relative_tolerance=0.1))
+    default = energy(flow, run(flow, start, 900.0))
+    lagging = energy(flow, run(flow, start, 900.0, relative_tolerance=10.0))
+    assert default == pytest.approx(reference, rel=0.02)
+    assert lagging > 1.05 * reference
+
+
+def test_final_time_is_met_and_the_start_kept() -> None:
+    u = _noise(16)
+    before = u.copy()
+    times = [t for t, _ in trajectory(cahn_hilliard(), u, 1.234)]
+    assert times[-1] == pytest.approx(1.234, rel=1e-12)
+    np.testing.assert_array_equal(u, before)
+    fixed = np.diff([0.0, *(t for t, _ in trajectory(cahn_hilliard(), u, 1.0, adaptive=False))])
+    np.testing.assert_allclose(fixed, 0.05)
+
+
+def test_step_grows_once_the_fields_are_at_rest() -> None:
+    steps = list(trajectory(cahn_hilliard(), np.full((1, 8, 8), 0.3), 1e5))
+    assert len(steps) < 60
+
+
+def test_scheme_without_an_estimate_keeps_its_step() -> None:
+    path = trajectory(cahn_hilliard(), _noise(16), 1.0, dt=0.1, integrator=semi_implicit)
+    np.testing.assert_allclose(np.diff([0.0, *(t for t, _ in path)]), 0.1)
+
+
+def test_two_and_three_dimensions_agree() -> None:
+    flow, u = cahn_hilliard(gradient=2.0), _noise(16)
+    control = {"dt": 0.1, "adaptive": False, "dtype": "float64"}
+    plane = run(flow, u, 5.0, **control)
+    block = run(flow, np.repeat(u[:, None], 6, axis=1), 5.0, **control)
+    np.testing.assert_allclose(block, np.repeat(plane[:, None], 6, axis=1), atol=1e-12)
+
+
+@pytest.mark.parametrize("integrator", [etdrk2, semi_implicit])
+def test_blow_up_is_noticed_at_a_fixed_step(integrator: Integrator) -> None:
+    unstable = replace(cahn_hilliard(mobility=50.0), stabiliser=(0.0,))
+    with pytest.raises(BlowUpError, match=r"not finite at t = .* with dt = 5"):
+        run(unstable, _noise(32), 5000.0, dt=5.0, adaptive=False, integrator=integrator)
+
+
+def test_adaptive_step_recovers_from_too_large_a_first_one() -> None:
+    unstable = replace(cahn_hilliard(mobility=50.0), stabiliser=(0.0,))
+    after = run(unstable, _noise(32), 1.0, dt=10.0)
+    assert np.abs(after).max() < 1.1
+    assert energy(unstable, after) < energy(unstable, _noise(32))
+
+
+@pytest.mark.parametrize("adaptive", [True, False])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize(("flow", "u"), CASES)
+def test_any_value_that_is_not_finite_is_noticed(
+    flow: GradientFlow, u: Array, bad: float, adaptive: bool
+) -> None:
+    u = u.copy()
+    u[-1, 5, 7] = bad
+    with pytest.raises(BlowUpError, match=r"not finite at t = 0"):
+        run(flow, u, 1.0, adaptive=adaptive)
+
+
+def test_pfhub_benchmark_1a() -> None:
+    """Spinodal decomposition of PFHub: free energy within 1 % of the spectral reference."""
+    table = real("pfhub") / "bm1a_reference_spectral.csv"
+    with table.open() as file:
+        reference = {
+            float(row["time"]): float(row["total_free_energy"])
+            for row in csv.DictReader(file)
+            if row["code"] == "spectral_ETDRK4_N256_cell" and float(row["time"]) <= 100
+        }
+    cells, side = 128, 200.0
+    h = side / cells
+    x = (np.arange(cells) + 0.5)[None, :] * h
+    y = (np.arange(cells) + 0.5)[:, None] * h
+    cos = np.cos
+    waves = cos(0.105 * x) * cos(0.11 * y) + (cos(0.13 * x) * cos(0.087 * y)) ** 2
+    waves += cos(0.025 * x - 0.15 * y) * cos(0.07 * x - 0.02 * y)
+    u = (0.5 + 0.01 * waves)[None]
+    flow = cahn_hilliard(mobility=5 / h**2, gradient=2 / h**2, barrier=5, low=0.3, high=0.7)
+    assert h**2 * energy(flow, u) == pytest.approx(reference[0], rel=1e-3)
+    for before, after in pairwise(sorted(reference)):
+        u = run(flow, u, after - before, tolerance=3e-4)
+        assert h**2 * energy(flow, u) == pytest.approx(reference[after], rel=0.01), f"t = {after}"
