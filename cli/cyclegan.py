@@ -10,6 +10,8 @@ from cli import common
 from cyclegan.model import fit_model, load_model
 from cyclegan.settings import FULL, Translation
 from cyclegan.translate import measure_drift, prepare, translate_folder, translate_store
+from phasegen.checkpoint import discard_run
+from phasegen.errors import InputError
 from phasegen.store import open_store
 
 app = common.app(
@@ -50,7 +52,7 @@ def fit(
     options = preset | {key: value for key, value in given.items() if value is not None}
     settings = Translation.load(config, set_ or (), real=real, **options)
     if overwrite:
-        shutil.rmtree(run, ignore_errors=True)
+        discard_run(run)
     path = fit_model(settings, run, common.progress)
     print(f"model: {path}")
     if translate:
@@ -75,10 +77,12 @@ def translate_command(
 
 
 def _translate(model: Path, source: Path, out: Path, device: str, overwrite: bool) -> None:
+    fitted, simulated = load_model(model, device), open_store(source)
+    if out.resolve() == source.resolve():
+        raise InputError(out, "is the store to translate", "Choose another --out")
     if overwrite and out.is_dir():
         open_store(out)  # refuses to delete what is no store
         shutil.rmtree(out)
-    fitted, simulated = load_model(model, device), open_store(source)
     target = prepare(fitted, simulated, out)
     done = len(target.complete())
     with common.progress("translate", target.samples, done) as advance:

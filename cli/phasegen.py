@@ -46,7 +46,7 @@ def simulate(
         size=size,
         seed=seed,
         keep_fields=keep_fields,
-    )
+    ).resolve()
     if overwrite and out.is_dir():
         store.open_store(out)  # refuses to delete what is no store
         shutil.rmtree(out)

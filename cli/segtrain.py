@@ -1,12 +1,12 @@
 """``segtrain``: train segmentation on synthetic or real data, evaluate it, use it."""
 
-import shutil
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli import common
+from phasegen.checkpoint import discard_run
 from phasegen.errors import InputError
 from phasegen.images import list_images
 from phasegen.store import open_store
@@ -56,10 +56,6 @@ def train_command(
     """
     if context.invoked_subcommand is not None:
         return
-    if store is None and images is None and masks is None:
-        store = STORE
-    if adapt is None and not no_adapt and store is not None:
-        adapt = _imitated(store)
     settings = Training.load(
         config,
         set_ or (),
@@ -75,8 +71,12 @@ def train_command(
         patch=patch,
         device=device,
     )
+    if settings.store is None and settings.images is None and settings.masks is None:
+        settings = settings.model_copy(update={"store": STORE})
+    if settings.adapt is None and settings.store is not None and not no_adapt:
+        settings = settings.model_copy(update={"adapt": _imitated(settings.store)})
     if overwrite:
-        shutil.rmtree(out, ignore_errors=True)
+        discard_run(out)
     print(train(settings, out, common.progress))
 
 

@@ -23,7 +23,7 @@ class Drift(NamedTuple):
         Median of the signed distance, positive towards the background: a systematic shift, as a
         rim drawn beside the boundary makes.
     median, p95 : float
-        Median and 95th percentile of the distance from that shift... of its absolute value.
+        Median and 95th percentile of the distance, regardless of its sign.
     """
 
     shift: float

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phasegen.errors import InputError
-from phasegen.images import grey_range, normalise, read_folder
+from phasegen.images import grey_range, list_images, normalise, read_micrograph
 
 HEADROOM = 0.25
 """Grey values beyond the percentiles, as a share of their distance, that still fit into 0..1."""
 
 LARGEST, MOST = 1024, 64
-"""Side and number of the scenes that are kept as style; a 4k image gives several."""
+"""Side and rough number of the scenes kept as style; a 4k image gives up to sixteen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,20 +44,20 @@ def read_real(folder: Path, patch: int) -> RealFolder:
     InputError
         As `phasegen.images.read_folder` does, and if there is only one image.
     """
-    micrographs = read_folder(folder, min_size=patch)
-    if len(micrographs) < 2:
+    paths = list_images(folder)
+    if len(paths) < 2:
         raise InputError(folder, "holds a single image", "Give at least two, better five")
     scenes, files = [], []
-    for micrograph in micrographs:
+    for path in paths:
+        # One at a time: a folder of 4k images need not fit into memory.
+        micrograph = read_micrograph(path, min_size=patch)
         low, high = grey_range(micrograph.scene)
         margin = HEADROOM * (high - low)
         scene = normalise(micrograph.scene, low - margin, high + margin)
-        scenes += _blocks(np.clip(scene, 0, 1))
-        files.append(
-            {"name": micrograph.path.name, "low": low, "high": high, "bar": micrograph.bar}
-        )
-    every = max(1, -(-len(scenes) // MOST))
-    return RealFolder(folder, scenes[::every], {"folder": str(folder.resolve()), "files": files})
+        blocks = _blocks(np.clip(scene, 0, 1))
+        scenes += [block.copy() for block in blocks[:: max(1, len(blocks) * len(paths) // MOST)]]
+        files.append({"name": path.name, "low": low, "high": high, "bar": micrograph.bar})
+    return RealFolder(folder, scenes, {"folder": str(folder.resolve()), "files": files})
 
 
 def _blocks(scene: NDArray[np.float32]) -> list[NDArray[np.float32]]:

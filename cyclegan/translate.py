@@ -66,15 +66,29 @@ def translate_store(model: Model, source: Store, target: Store) -> Iterator[int]
 
 
 def translate_folder(model: Model, folder: Path, out: Path) -> Iterator[Path]:
-    """Translate every image of a folder to 16-bit TIFF files of the same names."""
+    """Translate every image of a folder to 16-bit TIFF files of the same names.
+
+    Raises
+    ------
+    InputError
+        If an image cannot be used, two of them would give one file, or `out` is `folder` itself;
+        nothing is written then.
+    """
+    paths = list_images(folder)
+    targets = [out / f"{path.stem}.tif" for path in paths]
+    if out.resolve() == folder.resolve():
+        raise InputError(out, "is the folder of the images", "Choose another --out")
+    if len(set(targets)) < len(targets):
+        raise InputError(folder, "holds images that differ in suffix alone", "Rename them")
+    for path in paths:
+        read_micrograph(path)
     out.mkdir(parents=True, exist_ok=True)
-    for number, path in enumerate(list_images(folder)):
+    for number, (path, target) in enumerate(zip(paths, targets, strict=True)):
         micrograph = read_micrograph(path)
         low, high = grey_range(micrograph.scene)
         margin = HEADROOM * (high - low)
         scene = np.clip(normalise(micrograph.scene, low - margin, high + margin), 0, 1)
         grey = (translate(model, scene, number) * 65535).round().astype(np.uint16)
-        target = out / f"{path.stem}.tif"
         write_image(target, grey)
         yield target
 

@@ -1,11 +1,11 @@
-"""The main job end to end: a folder of unlabelled images in, masks out, scored at the end.
+"""The main job end to end: a folder of unlabelled images in, masks out, and a score.
 
 The real side is the nickel superalloy where `--data` holds it. Elsewhere the project's virtual
-microscope stands in for it, at settings that the pipeline is not told, so that there is a gap
-between simulated and "real" images and an exact truth to score against.
+microscope stands in, at settings that the pipeline is not told: there is a gap between simulated
+and "real" images, and an exact truth to score against.
 
-Every command line is printed before it runs; typed by hand in the folder of the demo, it does the
-same. An interrupted demo goes on when it is started again.
+Every command line is printed before it runs; typed by hand in the same folder, it does the same.
+An interrupted demo goes on when it is started again.
 """
 
 import json
@@ -15,7 +15,7 @@ import shutil
 import time
 from contextlib import chdir
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -34,21 +34,21 @@ from segtrain.metrics import Summary, evaluate, summarise
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("SIM2SEM_DATA", ROOT.parent / "shared" / "data"))
 REAL, TEST_IMAGES, TEST_MASKS = Path("sem"), Path("test/images"), Path("test/masks")
+REPORT = Path("runs/segtrain/evaluation")
 UNLABELLED, TESTED = 10, 4
 
 UNTOLD = MicroscopeRanges(
     background=(0.4, 0.5),
-    contrast=(-0.2, -0.15),
+    contrast=(-0.18, -0.12),
     halo=(0.2, 0.3),
     halo_width=(8.0, 11.0),
     tilt=(0.2, 0.3),
-    tilt_angle=(20.0, 70.0),
     blur=(1.6, 2.0),
     dose=(1500.0, 2500.0),
     noise=(0.002, 0.008),
     illumination=(0.12, 0.2),
 )
-"""Settings of the stand-in for a real microscope, all outside those that `simulate` draws from."""
+"""Settings of the stand-in for a real microscope, outside those that `simulate` draws from."""
 
 APPS = {"phasegen": phasegen, "cyclegan": cyclegan, "segtrain": segtrain}
 
@@ -66,11 +66,8 @@ def shell(line: str) -> None:
 def take_nickel(source: Path) -> None:
     """Copy the train images without their masks, and the test images with theirs."""
     splits = json.loads((source / "splits.json").read_text())
-    for split, kind, target in (
-        ("train", "images", REAL),
-        ("test", "images", TEST_IMAGES),
-        ("test", "masks", TEST_MASKS),
-    ):
+    copies = (("train", "images", REAL), ("test", "images", TEST_IMAGES))
+    for split, kind, target in (*copies, ("test", "masks", TEST_MASKS)):
         target.mkdir(parents=True, exist_ok=True)
         for name in splits[split]:
             shutil.copyfile(source / kind / f"{name}.png", target / f"{name}.png")
@@ -78,15 +75,14 @@ def take_nickel(source: Path) -> None:
 
 def take_virtual(size: int) -> None:
     """Photograph other specimens with the stand-in, as 8-bit PNG; the last ones are the test."""
-    samples = UNLABELLED + TESTED
-    hidden = campaign.Simulation(samples=samples, size=size, seed=1, microscope=UNTOLD)
+    hidden = campaign.Simulation(samples=UNLABELLED + TESTED, size=size, seed=1, microscope=UNTOLD)
     store = campaign.prepare(Path("hidden.zarr"), hidden)
-    with common.progress("virtual microscope", samples, len(store.complete())) as advance:
+    with common.progress("virtual SEM", store.samples, len(store.complete())) as advance:
         for _ in campaign.run(store):
             advance()
     for folder in (REAL, TEST_IMAGES, TEST_MASKS):
         folder.mkdir(parents=True, exist_ok=True)
-    for index in range(samples):
+    for index in range(store.samples):
         sample, name = store.read(index), f"{index:02d}.png"
         grey = np.round(255 * sample.image[0]).astype(np.uint8)
         write_image((REAL if index < UNLABELLED else TEST_IMAGES) / name, grey)
@@ -95,38 +91,34 @@ def take_virtual(size: int) -> None:
 
 
 def otsu(scene: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """The darker phase by Otsu's threshold after Gaussian smoothing: what needs no training."""
+    """The darker phase by Otsu's threshold after Gaussian smoothing: needs no training."""
     smooth = gaussian(scene, sigma=2, preserve_range=True)
     darker: NDArray[np.bool_] = smooth < threshold_otsu(smooth)
     return darker
 
 
-def score_otsu() -> dict[str, Summary]:
-    """Scores of `otsu` on the test images."""
+def compare() -> None:
+    """Print what the pipeline gains over a threshold on the test images."""
     rows = {}
     for image, mask in pair_masks(TEST_IMAGES, TEST_MASKS):
         scene = read_micrograph(image).scene
         truth = read_mask(mask)[: len(scene)] > 0
-        rows[image.name] = evaluate(otsu(scene), truth, ("background", "foreground"))
-    return summarise(rows)
-
-
-def compare(report: Path) -> None:
-    """Print what the pipeline gains over a threshold."""
-    ours: dict[str, Any] = json.loads((report / "metrics.json").read_text())["summary"]
+        rows[image.name] = evaluate(otsu(scene), truth, ("matrix", "particles"))
+    ours = json.loads((REPORT / "metrics.json").read_text())["summary"]
     methods = {
-        "Otsu after smoothing": score_otsu(),
+        "Otsu after smoothing": summarise(rows),
         "sim2sem, no drawn mask": {name: Summary(**values) for name, values in ours.items()},
     }
-    header = ("method", "foreground IoU", "Dice", "boundary F1, 2 px")
-    rows = [(name, s["iou"], s["dice"], s["bf1"]) for name, s in methods.items()]
     print("\nMean over the test images [95 % bootstrap interval]:")
-    common.table(header, rows)
+    common.table(
+        ("method", "foreground IoU", "Dice", "boundary F1, 2 px"),
+        [(name, score["iou"], score["dice"], score["bf1"]) for name, score in methods.items()],
+    )
 
 
 def main(
     folder: Annotated[Path, typer.Option(help="Folder for everything.")] = ROOT / "demo",
-    data: Annotated[Path, typer.Option(help="Folder that may hold nickel_superalloy.")] = DATA,
+    data: Annotated[Path, typer.Option(help="Where nickel_superalloy may be.")] = DATA,
     samples: Annotated[int, typer.Option(help="Simulated samples.")] = 24,
     size: Annotated[int, typer.Option(help="Side of a simulated sample, pixels.")] = 512,
     steps: Annotated[int, typer.Option(help="Training steps.")] = 600,
@@ -135,25 +127,22 @@ def main(
     """Simulate, translate, train, predict and score; ends with a table and an HTML report."""
     start = time.monotonic()
     nickel = data.resolve() / "nickel_superalloy"
-    known = (nickel / "splits.json").is_file()
-    place = folder.resolve() / ("nickel_superalloy" if known else "virtual_microscope")
+    place = folder.resolve() / (nickel.name if nickel.is_dir() else "virtual_microscope")
     place.mkdir(parents=True, exist_ok=True)
     print(f"$ cd {place}", flush=True)
     with chdir(place):
-        take_nickel(nickel) if known else take_virtual(size)
+        take_nickel(nickel) if nickel.is_dir() else take_virtual(size)
         shell(f"phasegen simulate --n {samples} --size {size}")
         shell(f"cyclegan fit --real {REAL}")
         shell(f"segtrain --synthetic-only --steps {steps} --set adapt_steps={adapt_steps}")
         shell(f"segtrain predict {REAL}")
         shell(f"segtrain evaluate --images {TEST_IMAGES} --masks {TEST_MASKS}")
-        report = Path("runs/segtrain/evaluation")
-        compare(report)
-        print(f"\nPictures: {(report / 'report.html').resolve()}")
+        compare()
+    print(f"\nPictures: {place / REPORT / 'report.html'}")
     print(f"Took {(time.monotonic() - start) / 60:.1f} minutes.")
 
 
-program = common.app("demo", "The main job end to end.")
-program.command()(main)
-
 if __name__ == "__main__":
+    program = common.app("demo", "The main job end to end.")
+    program.command()(main)
     common.run(program)

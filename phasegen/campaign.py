@@ -1,9 +1,11 @@
 """Many samples into one store: seeded, parallel over processes, resumable."""
 
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +131,7 @@ def run(target: Store, workers: int = 0) -> Iterator[int]:
         return
     # One thread per process: on grids of this size threads inside a simulation only contend.
     context = get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_follow_parent) as pool:
         futures = {pool.submit(sample, *job): i for i, job in zip(missing, jobs, strict=True)}
         try:
             for future in as_completed(futures):
@@ -137,6 +139,19 @@ def run(target: Store, workers: int = 0) -> Iterator[int]:
                 yield futures[future]
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _follow_parent() -> None:
+    """Leave Ctrl-C to the parent, and end with it even if it is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def sample(simulation: Simulation, seed: int) -> dict[str, NDArray[Any]]:

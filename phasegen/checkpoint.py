@@ -94,10 +94,12 @@ def open_run(folder: Path, kind: str, config: Config, inputs: dict[str, Any]) ->
     Raises
     ------
     InputError
-        If the folder holds a run with another configuration or other data.
+        If the folder is a file, or holds a run with another configuration or other data.
     """
     last = folder / LAST
     if not last.exists():
+        if folder.exists() and not folder.is_dir():
+            raise InputError(folder, "is a file, not a folder", "Choose another folder")
         folder.mkdir(parents=True, exist_ok=True)
         config.save(folder / SETTINGS)
         return {}
@@ -109,6 +111,21 @@ def open_run(folder: Path, kind: str, config: Config, inputs: dict[str, Any]) ->
         raise InputError(
             folder,
             f"holds a run with other settings or data ({', '.join(changed)})",
-            "Choose another --out, or start afresh with --overwrite",
+            "Choose another folder, or start afresh with --overwrite",
         )
     return state
+
+
+def discard_run(folder: Path) -> None:
+    """Remove the folder of a run, if there is one.
+
+    Raises
+    ------
+    InputError
+        If it holds something, but no run.
+    """
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if not (folder / SETTINGS).is_file():
+        raise InputError(folder, "holds no run to overwrite", "Choose another folder, or empty it")
+    shutil.rmtree(folder)

@@ -29,6 +29,19 @@ Range = Annotated[tuple[float, float], BeforeValidator(_pair), AfterValidator(_o
 """Bounds ``(low, high)`` from which a value is drawn; a single number fixes it."""
 
 
+def one_of(choices: Mapping[str, Any]) -> AfterValidator:
+    """Validator of a name that must be a key of `choices`; the nearest one is suggested."""
+
+    def check(name: str) -> str:
+        if name not in choices:
+            near = get_close_matches(name, choices, n=1)
+            known = f"did you mean {near[0]!r}" if near else f"known are {', '.join(choices)}"
+            raise ValueError(f"is unknown; {known}")
+        return name
+
+    return AfterValidator(check)
+
+
 class Config(BaseModel):
     """Base of every stage's configuration: frozen, and strict about unknown keys."""
 
@@ -63,7 +76,11 @@ class Config(BaseModel):
             key, equals, text = setting.partition("=")
             if not equals:
                 raise InputError(f"--set {setting}", "has no '='", "Write it as --set key=value")
-            _assign(values, key.strip().split("."), yaml.safe_load(text))
+            try:
+                _assign(values, key.strip().split("."), yaml.safe_load(text))
+            except (yaml.YAMLError, TypeError, ValueError) as error:
+                problem = f"cannot be read ({' '.join(str(error).split())})"
+                raise InputError(f"--set {setting}", problem, "Write it as --set a.b=c") from None
         try:
             return cls.model_validate(values)
         except ValidationError as error:

@@ -50,6 +50,7 @@ def write(path: Path, store: Store, samples: int = 8) -> None:
     columns = min(COLUMNS, len(tiles))
     tiles += [blank] * (-len(tiles) % columns)
     rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_image(path, np.vstack(rows))
 
 

@@ -216,12 +216,14 @@ def predict_folder(
     Raises
     ------
     InputError
-        If an image cannot be read, or two of them would give one mask.
+        If an image cannot be read, or two of them would give one mask; nothing is written then.
     """
     paths = list_images(folder)
     targets = [out / (p.name if p.suffix.lower() in TIFF else f"{p.stem}.png") for p in paths]
     if len(set(targets)) < len(targets):
         raise InputError(folder, "holds images that differ in suffix alone", "Rename them")
+    for path in paths:
+        read_micrograph(path)
     out.mkdir(parents=True, exist_ok=True)
     for path, target in zip(paths, targets, strict=True):
         write_image(target, segment(segmenter, read_micrograph(path)))

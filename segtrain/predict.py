@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from phasegen import checkpoint, devices
-from phasegen.errors import InputError
 from phasegen.images import Micrograph
 from phasegen.tiles import apply_tiled
 from segtrain.data.source import standardise
@@ -46,15 +45,7 @@ class Segmenter:
 
 
 def build(model: str, classes: int, widths: Sequence[int], device: torch.device) -> nn.Module:
-    """A network for one-channel images on `device`, in channels-last order.
-
-    Raises
-    ------
-    InputError
-        If the model is unknown.
-    """
-    if model not in MODELS:
-        raise InputError(f"model {model!r}", "is unknown", f"Known models: {', '.join(MODELS)}")
+    """A network for one-channel images on `device`, in channels-last order."""
     network = MODELS[model](1, classes, widths)
     return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from phasegen import checkpoint, devices
-from phasegen.config import Config
+from phasegen.config import Config, one_of
 from phasegen.errors import InputError
 from phasegen.images import list_images, read_micrograph
 from segtrain.data.patches import Batch, draw
@@ -20,6 +20,7 @@ from segtrain.data.readers import from_folders, from_store
 from segtrain.data.source import Labelled, Source, standardise
 from segtrain.losses import LOSSES
 from segtrain.metrics.overlap import iou
+from segtrain.models import MODELS
 from segtrain.predict import (
     Segmenter,
     build,
@@ -41,11 +42,12 @@ class Training(Config):
     store: Path | None = Field(None, description="store with exact masks")
     images: Path | None = Field(None, description="folder of real images, with `masks`")
     masks: Path | None = Field(None, description="folder of drawn masks")
+    classes: tuple[str, ...] = Field((), description="names of the values of drawn masks")
     synthetic_only: bool = Field(False, description="refuse every drawn mask")
     adapt: Path | None = Field(None, description="folder of unlabelled images to adapt to")
-    model: str = Field("unet", description="network")
+    model: Annotated[str, one_of(MODELS)] = Field("unet", description="network")
     widths: tuple[int, ...] = Field((16, 32, 64, 128), description="channels of every level")
-    loss: str = Field("ce-dice", description="loss")
+    loss: Annotated[str, one_of(LOSSES)] = Field("ce-dice", description="loss")
     steps: int = Field(1000, ge=1, description="steps of training")
     batch: int = Field(8, ge=1, description="patches a step")
     patch: int = Field(128, ge=16, description="side of a patch, pixels")
@@ -93,7 +95,7 @@ def open_source(config: Training) -> Source:
     if (config.images is None) != (config.masks is None):
         raise InputError("training", "needs both --images and --masks, or a store", "Give both")
     if config.images and config.masks:
-        return from_folders(config.images, config.masks, config.patch)
+        return from_folders(config.images, config.masks, config.patch, config.classes)
     if config.store is None:
         raise InputError("training", "has no data", "Give --store, or --images and --masks")
     return from_store(config.store, config.patch)
@@ -116,29 +118,28 @@ def train(config: Training, out: Path, progress: Progress) -> Path:
         Shows progress, see `Progress`.
     """
     source = open_source(config)
-    unlabelled = list_images(config.adapt) if config.adapt else []
-    inputs = {"data": source.record["digest"], "adapt": [path.name for path in unlabelled]}
-    state = checkpoint.open_run(out, KIND, config, inputs)
-    device = devices.choose(config.device)
-    torch.manual_seed(config.seed)
-    network = build(config.model, len(source.classes), config.widths, device)
-    records = [source.record]
-    held = np.random.default_rng(config.seed).permutation(source.count)
     if source.count <= config.validation:
         raise InputError(
             source.record["path"],
             f"has {source.count} images, of which {config.validation} are held out",
             "Give more images or --set validation=0",
         )
-    validation, training = held[: config.validation].tolist(), held[config.validation :].tolist()
+    order = np.random.default_rng(config.seed).permutation(source.count).tolist()
+    validation, training = order[: config.validation], order[config.validation :]
+    unlabelled = list_images(config.adapt) if config.adapt else []
+    device = devices.choose(config.device)
+    torch.manual_seed(config.seed)
+    network = build(config.model, len(source.classes), config.widths, device)
+    inputs = {"data": source.record["digest"], "adapt": [path.name for path in unlabelled]}
+    state = checkpoint.open_run(out, KIND, config, inputs)
+    run = Run(config, out, network, device, source, validation, inputs)
 
     def supervised(step: int) -> Batch:
         return draw(source, training, config.batch, config.patch, (config.seed, step))
 
-    run = Run(config, out, network, device, source, validation, inputs)
     phase = Phase("train", config.steps, config.learning_rate, supervised, True)
     if state.get("phase", "train") == "train":
-        fit(run, phase, records, state, progress)
+        fit(run, phase, [source.record], state, progress)
     if config.adapt is None or _ended(state, config):
         return out / BEST
 
@@ -147,7 +148,6 @@ def train(config: Training, out: Path, progress: Progress) -> Path:
         checkpoint.copy(out / BEST, out / TEACHER)
     teacher = load_segmenter(out / TEACHER, config.device)
     target = pseudo_labels(teacher, unlabelled, config, progress)
-    records = [source.record, target.record]
     run.network.load_state_dict(teacher.network.state_dict())
     half = config.batch // 2
 
@@ -158,7 +158,8 @@ def train(config: Training, out: Path, progress: Progress) -> Path:
         return tuple(torch.cat(parts) for parts in zip(ours, theirs, strict=True))  # type: ignore[return-value]
 
     phase = Phase("adapt", config.adapt_steps, config.adapt_rate, mixed, False)
-    fit(run, phase, records, state if state.get("phase") == "adapt" else {}, progress)
+    resumed = state if state.get("phase") == "adapt" else {}
+    fit(run, phase, [source.record, target.record], resumed, progress)
     return out / BEST
 
 

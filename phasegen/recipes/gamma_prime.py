@@ -37,8 +37,8 @@ QUENCHED_MATRIX = 0.2
 GRADIENT = 2.0
 """Gradient energy coefficient: an interface of 4.4 cells (10-90 %), free of lattice pinning."""
 
-FILM = 5.0
-"""Least width of the matrix film between nuclei of different variants, in cells."""
+FILM, TERTIARY_FILM = 5.0, 1.0
+"""Least width of the matrix film between nuclei of different variants, first and second, cells."""
 
 
 LAG = 10.0
@@ -55,10 +55,10 @@ class Ranges(Config):
     nucleus_radius: Range = Field((7.0, 10.0), description="radius of first nuclei")
     cluster: Range = Field((25.0, 50.0), description="size of a patch of nuclei of one variant")
     ageing_time: Range = Field((4.0, 40.0), description="duration of the first ageing")
-    free_zone: Range = Field((9.0, 14.0), description="least distance of tertiary nuclei")
-    tertiary_spacing: Range = Field((8.0, 13.0), description="least distance between them")
-    tertiary_radius: Range = Field((3.5, 5.0), description="radius of tertiary nuclei")
-    second_time: Range = Field((2.0, 8.0), description="duration after the second quench")
+    free_zone: Range = Field((8.0, 13.0), description="least distance of tertiary nuclei")
+    tertiary_spacing: Range = Field((7.5, 12.0), description="least distance between them")
+    tertiary_radius: Range = Field((2.8, 4.2), description="radius of tertiary nuclei")
+    second_time: Range = Field((2.0, 5.0), description="duration after the second quench")
 
 
 def grow(
@@ -69,13 +69,14 @@ def grow(
     cells = fft.next_fast_len(round(size / p["magnification"]), real=True)
     u = np.zeros((1 + VARIANTS, cells, cells), np.float32)
     u[0] = MATRIX + (PRECIPITATE - MATRIX) * p["volume_fraction"]
-    _nucleate(u, p["nucleus_spacing"], p["nucleus_radius"], p["cluster"], rng)
+    _nucleate(u, p["nucleus_spacing"], p["nucleus_radius"], p["cluster"], FILM, rng)
     flow = ordered_precipitates(MATRIX, PRECIPITATE, gradient=GRADIENT)
     u = run(flow, u, p["ageing_time"], relative_tolerance=LAG)
 
     aged = u[1:].max(axis=0) > 0.5
     far = _periodic_distance(aged) > p["free_zone"]
-    _nucleate(u, p["tertiary_spacing"], p["tertiary_radius"], p["tertiary_spacing"], rng, far)
+    spacing, radius = p["tertiary_spacing"], p["tertiary_radius"]
+    _nucleate(u, spacing, radius, spacing, TERTIARY_FILM, rng, far)
     flow = ordered_precipitates(QUENCHED_MATRIX, PRECIPITATE, gradient=GRADIENT)
     u = run(flow, u, p["second_time"], relative_tolerance=LAG)
 
@@ -96,10 +97,11 @@ def _nucleate(
     spacing: float,
     radius: float,
     cluster: float,
+    film: float,
     rng: np.random.Generator,
     allowed: NDArray[np.bool_] | None = None,
 ) -> None:
-    """Nuclei of one variant per patch of size `cluster`; a film parts those of different ones."""
+    """Nuclei, of one variant in a patch of size `cluster`, with a `film` between variants."""
     box = np.array(u.shape[1:], float)
     sites = seed_sites(u.shape[1:], spacing, rng, allowed)
     # Nuclei of one quench differ in size as they differ in age.
@@ -107,7 +109,7 @@ def _nucleate(
     centres = seed_sites(u.shape[1:], cluster, rng)
     nearest = _distances(sites, centres, box).argmin(axis=1)
     variants = rng.integers(VARIANTS, size=len(centres))[nearest]
-    clash = _distances(sites, sites, box) < radii[:, None] + radii + FILM
+    clash = _distances(sites, sites, box) < radii[:, None] + radii + film
     clash &= variants[:, None] != variants
     kept: list[int] = []
     for site in range(len(sites)):

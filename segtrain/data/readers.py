@@ -1,5 +1,6 @@
 """Readers: each turns something on disk into a `Source`."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,8 +21,7 @@ def from_store(path: Path, patch: int) -> Source:
     Raises
     ------
     InputError
-        If it is no store, holds fewer than two complete samples, or its images are smaller than
-        `patch`.
+        If it is no store, unfinished or damaged, or its images are smaller than `patch`.
     """
     store = open_store(path)
     complete = store.complete()
@@ -51,13 +51,19 @@ def from_store(path: Path, patch: int) -> Source:
     return Source(tuple(store.classes), len(complete), load, record)
 
 
-def from_folders(images: Path, masks: Path, patch: int) -> Source:
+def from_folders(images: Path, masks: Path, patch: int, classes: Sequence[str] = ()) -> Source:
     """Real images with drawn masks, paired by file name.
+
+    Parameters
+    ----------
+    classes : sequence of str
+        Names of the mask values; numbered if left out.
 
     Raises
     ------
     InputError
-        As `phasegen.images.read_micrograph`, `read_mask` and `pair_masks` do.
+        If a mask has a value without a name, and as `phasegen.images.read_micrograph`,
+        `read_mask` and `pair_masks` do.
     """
     pairs = pair_masks(images, masks)
 
@@ -69,8 +75,11 @@ def from_folders(images: Path, masks: Path, patch: int) -> Source:
         labels = read_mask(mask, micrograph.pixels.shape)[:rows]
         return Labelled(standardise(micrograph.scene), labels, np.ones(labels.shape, np.float32))
 
-    classes = 1 + max(int(load(index).mask.max()) for index in range(len(pairs)))
-    names = ("background", *(f"class {k}" for k in range(1, max(classes, 2))))
+    largest = max(int(load(index).mask.max()) for index in range(len(pairs)))
+    names = tuple(classes) or ("background", *(f"class {k}" for k in range(1, max(largest, 1) + 1)))
+    if largest >= len(names):
+        remedy = f"Name {largest + 1} classes with --set classes=[...]"
+        raise InputError(masks, f"holds class {largest} of {len(names)} named ones", remedy)
     record = {
         "labels": "drawn",
         "path": str(images),

@@ -53,7 +53,7 @@ def _two_interfaces(cells: int, length: float, low: float, high: float) -> Array
     return ((low + high) / 2 + (high - low) / 2 * slab)[None, None]
 
 
-@pytest.mark.parametrize(("width", "error"), [(3.0, 2e-3), (4.0, 1e-4), (6.0, 1e-6)])
+@pytest.mark.parametrize(("width", "error"), [(3.0, 1e-3), (4.0, 1e-4), (6.0, 1e-6)])
 def test_equilibrium_profile_and_interface_energy(width: float, error: float) -> None:
     barrier, low, high = 1.3, 0.15, 0.9
     gradient = (width / interface_width(1.0, barrier, high - low)) ** 2 * (1 + 1e-9)
@@ -63,9 +63,8 @@ def test_equilibrium_profile_and_interface_energy(width: float, error: float) ->
     # From a profile that is too wide: the closed form is found, not kept.
     wide = _two_interfaces(128, 1.5 * length, low, high)
     wide += closed.mean() - wide.mean()
-    found = run(flow, wide, 2000.0, tolerance=1e-4, dtype="float64")
+    found = run(flow, wide, 1e5, tolerance=1e-4, dtype="float64")
     assert np.abs(found - closed).max() < error
-    print(width, np.abs(found - closed).max())
     # sigma = sqrt(kappa W / 18) (high - low)^3, twice.
     sigma = np.sqrt(gradient * barrier / 18) * (high - low) ** 3
     assert energy(flow, found) == pytest.approx(2 * sigma, rel=2e-3)
@@ -106,7 +105,7 @@ def test_circle_shrinks_at_the_rate_of_mean_curvature() -> None:
 
 
 @pytest.mark.parametrize("build", [cahn_hilliard, ordered_precipitates])
-def test_refuses_what_cannot_be_simulated(build) -> None:  # type: ignore[no-untyped-def]
+def test_refuses_what_cannot_be_simulated(build) -> None:
     with pytest.raises(InputError, match=r"mobility = -1 is not positive"):
         build(mobility=-1.0)
     with pytest.raises(InputError, match=r"interface of 1.55 cells.*raise the gradient to 0.93"):
@@ -119,4 +118,6 @@ def test_stabiliser_changes_no_solution() -> None:
     flow = cahn_hilliard(gradient=2.0)
     bare = replace(flow, stabiliser=(0.0,))
     control = {"dt": 2e-3, "adaptive": False, "dtype": "float64", "integrator": etdrk2}
-    np.testing.assert_allclose(run(flow, u, 1.0, **control), run(bare, u, 1.0, **control), atol=2e-6)
+    np.testing.assert_allclose(
+        run(flow, u, 1.0, **control), run(bare, u, 1.0, **control), atol=2e-6
+    )

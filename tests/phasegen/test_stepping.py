@@ -41,7 +41,7 @@ def _particles(cells: int) -> Array:
 
 CASES = [
     pytest.param(cahn_hilliard(gradient=2.0), _noise(64), id="cahn-hilliard"),
-    pytest.param(ordered_precipitates(gradient=2.0), _particles(48), id="ordered"),
+    pytest.param(ordered_precipitates(gradient=2.0), _particles(64), id="ordered"),
 ]
 
 
@@ -75,7 +75,7 @@ def test_energy_never_rises(flow: GradientFlow, u: Array, relative: float) -> No
     """At the default tolerance, and where next to nothing but stability limits the step."""
     path = trajectory(flow, u, 100.0, relative_tolerance=relative, dtype="float64")
     energies = [energy(flow, u)] + [energy(flow, v) for _, v in path]
-    assert energies[-1] < 0.9 * energies[0]
+    assert energies[-1] < 0.95 * energies[0]
     assert max(b / a - 1 for a, b in pairwise(energies)) < 1e-8
 
 
@@ -98,12 +98,12 @@ def test_measured_order(flow: GradientFlow, u: Array, integrator: Integrator, or
 def test_slow_coarsening_does_not_lag() -> None:
     """A large step would be held back by the stabiliser within any absolute tolerance."""
     flow = cahn_hilliard(gradient=2.0)
-    start = run(flow, _noise(64), 100.0)
-    reference = energy(flow, run(flow, start, 900.0, relative_tolerance=0.1))
-    default = energy(flow, run(flow, start, 900.0))
-    lagging = energy(flow, run(flow, start, 900.0, relative_tolerance=10.0))
-    assert default == pytest.approx(reference, rel=0.02)
-    assert lagging > 1.05 * reference
+    start = run(flow, _noise(128), 100.0)
+    reference, default, lagging = (
+        energy(flow, run(flow, start, 200.0, relative_tolerance=r)) for r in (0.1, 0.3, 10.0)
+    )
+    assert default == pytest.approx(reference, rel=4e-3)
+    assert lagging > 1.005 * reference
 
 
 def test_final_time_is_met_and_the_start_kept() -> None:

@@ -1,0 +1,138 @@
+"""Every recipe is reproducible and exact; each shows the physics it claims."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from phasegen.equations import interface_width
+from phasegen.errors import InputError
+from phasegen.masks import label_periodic
+from phasegen.recipes import RECIPES, find, gamma_prime, spinodal
+from phasegen.recipes.recipe import Recipe
+
+SIZE = 150
+"""No multiple of any grid: the magnification never divides it."""
+
+
+def _grow(recipe: Recipe, seed: int = 0, size: int = SIZE, **ranges: float):
+    rng = np.random.default_rng(seed)
+    return recipe.grow(recipe.ranges.load(**ranges).draw(rng), size, rng)
+
+
+@pytest.fixture(scope="module")
+def grown() -> Mapping[str, tuple[NDArray[np.generic], ...]]:
+    return {name: _grow(recipe) for name, recipe in RECIPES.items()}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_shapes_types_and_values(name: str, grown) -> None:
+    recipe = RECIPES[name]
+    phase, mask, instance, fields = grown[name]
+    assert (phase.shape, mask.shape, instance.shape) == ((SIZE, SIZE),) * 3
+    assert fields.shape == (recipe.fields, SIZE, SIZE)
+    assert (phase.dtype, mask.dtype) == (np.float32, np.uint8)
+    assert (instance.dtype, fields.dtype) == (np.uint32, np.float32)
+    assert phase.min() >= 0
+    assert phase.max() <= 1
+    assert {0, len(recipe.classes) - 1} <= set(np.unique(mask)) <= set(range(len(recipe.classes)))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_same_seed_same_bits(name: str, grown) -> None:
+    for first, again in zip(grown[name], _grow(RECIPES[name]), strict=True):
+        np.testing.assert_array_equal(first, again)
+    assert (_grow(RECIPES[name], seed=1)[1] != grown[name][1]).any()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_mask_phase_and_instances_agree(name: str, grown) -> None:
+    phase, mask, instance, _ = grown[name]
+    np.testing.assert_array_equal(instance > 0, mask > 0)
+    np.testing.assert_array_equal(mask > 0, phase > 0.5)
+    # The threshold halves the interface, so the pixels counted are the phase integrated.
+    assert (mask > 0).mean() == pytest.approx(phase.mean(), abs=0.02)
+    for number in range(1, instance.max() + 1):
+        particle = instance == number
+        assert label_periodic(particle).max() == 1
+        assert len(np.unique(mask[particle])) == 1
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize(("size", "magnification"), [(67, 1.0), (40, 1.7)])
+def test_any_size_and_magnification(name: str, size: int, magnification: float) -> None:
+    phase, mask, *_ = _grow(RECIPES[name], size=size, magnification=magnification)
+    assert phase.shape == mask.shape == (size, size)
+    assert 0.2 < phase.mean() < 0.8
+
+
+@pytest.mark.parametrize("recipe", [gamma_prime, spinodal])
+def test_interfaces_are_resolved(recipe) -> None:
+    assert interface_width(recipe.GRADIENT, barrier=1.0) > 3
+
+
+def test_gamma_prime_keeps_its_fraction_and_precipitate_free_zone() -> None:
+    zone = 14.0
+    fixed = {"magnification": 2.0, "volume_fraction": 0.42, "second_time": 2.0}
+    fixed |= {"tertiary_radius": 4.0, "tertiary_spacing": 10.0}
+    for seed in range(2):
+        _, mask, instance, fields = _grow(
+            gamma_prime.RECIPE, seed, size=256, free_zone=zone, **fixed
+        )
+        mean = gamma_prime.MATRIX + 0.42 * (gamma_prime.PRECIPITATE - gamma_prime.MATRIX)
+        assert fields[0].mean() == pytest.approx(mean, rel=1e-5)
+        secondary = mask == 2
+        assert 0.35 < secondary.mean() < 0.55
+        assert (mask == 1).any()
+        # Tertiary particles nucleated `zone` cells from the others, which have grown little since.
+        far = ndimage.distance_transform_edt(np.tile(~secondary, (3, 3)))[256:512, 256:512]
+        tertiary = np.unique(instance[mask == 1])
+        nearest = ndimage.minimum(far, instance, tertiary)
+        centres = ndimage.maximum(far, instance, tertiary)
+        assert nearest.min() > 3
+        assert centres.min() > 2.0 * zone / 2
+        # They are an order of magnitude smaller in area.
+        areas = np.bincount(instance.ravel())
+        large = np.setdiff1d(np.arange(1, len(areas)), tertiary)
+        assert np.median(areas[tertiary]) < 0.2 * np.median(areas[large])
+
+
+def test_spinodal_keeps_its_composition_and_coarsens() -> None:
+    fixed = {"magnification": 1.0, "composition": 0.45, "noise": 0.05}
+    boundary = []
+    for time in (150.0, 1500.0):
+        phase, mask, _, fields = _grow(spinodal.RECIPE, size=128, time=time, **fixed)
+        assert fields[0].mean() == pytest.approx(0.45, rel=1e-5)
+        assert mask.mean() == pytest.approx(0.45, abs=0.02)
+        # The two phases have their equilibrium concentrations, also at the earliest time.
+        assert np.quantile(phase, 0.05) < 0.06
+        assert np.quantile(phase, 0.95) > 0.94
+        edges = sum((mask != np.roll(mask, 1, axis)).mean() for axis in (0, 1))
+        boundary.append(edges)
+    # Cube-root coarsening would give 10^(1/3) = 2.15; the transient is a little slower.
+    assert 1.5 < boundary[0] / boundary[1] < 2.6
+
+
+def test_spinodal_length_is_that_of_the_fastest_wave() -> None:
+    """Early on the spectrum peaks at k^2 = |f''| / 2 kappa: a wave of 12.6 cells."""
+    fixed = {"magnification": 1.0, "composition": 0.5, "noise": 0.001, "time": 40.0}
+    spectrum = np.zeros((128, 128))
+    for seed in range(3):
+        field = _grow(spinodal.RECIPE, seed, size=128, **fixed)[3][0]
+        spectrum += np.abs(np.fft.fft2(field - field.mean())) ** 2
+    k = 2 * np.pi * np.hypot(*np.meshgrid(*[np.fft.fftfreq(128)] * 2))
+    bins = np.arange(0.1, 1.2, 0.1)
+    power = [spectrum[(k >= low) & (k < low + 0.1)].mean() for low in bins]
+    assert bins[int(np.argmax(power))] + 0.05 == pytest.approx(0.5, abs=0.06)
+
+
+def test_unknown_recipe_or_parameter_is_explained() -> None:
+    assert find("spinodal") is spinodal.RECIPE
+    with pytest.raises(InputError, match="Did you mean 'spinodal'"):
+        find("spinodl")
+    with pytest.raises(InputError, match=r"Known recipes: .*gamma-prime"):
+        find("zzz")
+    with pytest.raises(InputError, match="Did you mean 'composition'"):
+        spinodal.Ranges.load(compositon=0.5)
