@@ -68,8 +68,9 @@ def _shifts(image: NDArray[Any], foreground: NDArray[np.bool_]) -> NDArray[np.fl
     offsets = np.arange(-REACH, REACH + 0.25, 0.25)
     places = points[:, None] + (offsets[:, None] + 0.5) * direction[:, None]
     coordinates = places.reshape(-1, 2).T
+    # Cubic, for a linear interpolant is steepest all the way between two pixels.
     along = sum(
-        ndimage.map_coordinates(s, coordinates, order=1, mode="nearest").reshape(len(points), -1)
+        ndimage.map_coordinates(s, coordinates, order=3, mode="nearest").reshape(len(points), -1)
         * direction[:, axis : axis + 1]
         for axis, s in enumerate(slope)
     )

@@ -25,7 +25,7 @@ from segtrain.train import BEST
 IMAGES = Path(__file__).parent / "images"
 SHOWN, TITLE, GAP = 256, 26, 8
 COLOURS = [*PALETTE[:3].tolist(), MATCHED, FALSE, MISSED]
-GREYS = [(grey, grey, grey) for grey in range(0, 256, 5)]
+GREYS = [(grey, grey, grey) for grey in (*range(0, 255, 5), 255)]
 """All that a picture holds; noise in more shades would only make the files large."""
 
 program = common.app("make_images", "Make the pictures of README and documentation.")

@@ -20,7 +20,8 @@ from typing import Annotated
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from skimage.filters import gaussian, threshold_otsu
+from scipy import ndimage
+from skimage.filters import threshold_otsu
 
 from cli import common
 from cli.cyclegan import app as cyclegan
@@ -92,7 +93,7 @@ def take_virtual(size: int) -> None:
 
 def otsu(scene: NDArray[np.float32]) -> NDArray[np.bool_]:
     """The darker phase by Otsu's threshold after Gaussian smoothing: needs no training."""
-    smooth = gaussian(scene, sigma=2, preserve_range=True)
+    smooth = ndimage.gaussian_filter(scene, 2.0)
     darker: NDArray[np.bool_] = smooth < threshold_otsu(smooth)
     return darker
 

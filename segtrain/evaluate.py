@@ -27,7 +27,7 @@ from segtrain import report
 from segtrain.metrics import Summary, evaluate, summarise
 from segtrain.predict import Segmenter, segment
 
-PICTURED, LARGEST = 6, 768
+PICTURED, LARGEST = 6, 400
 """Images shown in the report, and the side to which they are cropped."""
 
 Scores = Mapping[str, Mapping[str, float]]

@@ -1,0 +1,81 @@
+"""Losses of the translation, at points where their value is known."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from cyclegan.losses import adversarial, segmentation, structure
+
+
+def blobs(seed=0, size=64):
+    rng = np.random.default_rng(seed)
+    smooth = ndimage.gaussian_filter(rng.standard_normal((size, size)), 4, mode="wrap")
+    image = 1 / (1 + np.exp(-40 * smooth))
+    return torch.from_numpy(image.astype(np.float32))[None, None]
+
+
+def test_adversarial_is_the_mean_square_distance_to_the_target():
+    scores = torch.tensor([[0.0, 1.0], [2.0, -1.0]])
+    assert adversarial(scores, 1.0).item() == pytest.approx((1 + 0 + 1 + 4) / 4)
+    assert adversarial(scores, 0.0).item() == pytest.approx((0 + 1 + 4 + 1) / 4)
+    assert adversarial(scores.bfloat16(), 0.0).dtype == torch.float32
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(0.4, 3), st.floats(-1, 1), st.integers(0, 100))
+def test_structure_ignores_contrast_and_brightness(gain, offset, seed):
+    image = blobs(seed)
+    assert structure(image, gain * image + offset).item() == pytest.approx(0, abs=5e-3)
+
+
+def test_structure_of_inverted_contrast_is_two():
+    image = blobs()
+    assert structure(image, 1 - image).item() == pytest.approx(2, abs=2e-3)
+
+
+def test_structure_of_an_unrelated_image_is_one():
+    values = [structure(blobs(seed), blobs(seed + 50)).item() for seed in range(8)]
+    assert np.mean(values) == pytest.approx(1, abs=0.1)
+
+
+def test_structure_of_a_blank_image_is_one():
+    image = blobs()
+    assert structure(image, torch.full_like(image, 0.5)).item() == pytest.approx(1, abs=1e-3)
+
+
+def test_structure_grows_as_boundaries_shift():
+    image = blobs()
+    values = [structure(image, image.roll(shift, 3)).item() for shift in range(5)]
+    assert values[0] == pytest.approx(0, abs=1e-3)
+    assert np.all(np.diff(values) > 0.02)
+
+
+def test_structure_forgives_grain_where_the_image_is_flat():
+    image = torch.zeros(1, 1, 64, 64)
+    image[..., 32:] = 1
+    grain = 0.02 * torch.randn(image.shape, generator=torch.Generator().manual_seed(0))
+    flat = image.clone()
+    flat[..., :20] += grain[..., :20]
+    assert structure(image, flat).item() < 0.01
+
+
+def test_structure_has_a_descent_direction():
+    image = blobs()
+    moved = image.roll(2, 3).requires_grad_()
+    loss = structure(image, moved)
+    loss.backward()
+    step = moved.detach() - 0.5 * moved.grad / moved.grad.abs().max()
+    assert structure(image, step) < loss
+
+
+def test_segmentation_is_the_cross_entropy_of_the_true_class():
+    logits = torch.zeros(1, 3, 4, 4)
+    mask = torch.zeros(1, 4, 4, dtype=torch.long)
+    assert segmentation(logits, mask).item() == pytest.approx(math.log(3))
+    logits[:, 0] = 20
+    assert segmentation(logits.bfloat16(), mask).item() == pytest.approx(0, abs=1e-6)

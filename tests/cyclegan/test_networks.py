@@ -1,0 +1,123 @@
+"""Generator, discriminator and segmenter: what they can see and what they cannot do."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from cyclegan.networks import Generator, discriminator, segmenter
+from phasegen.tiles import apply_tiled
+
+
+def trained(blocks=2, bound=0.3, seed=0):
+    """A generator as training might leave it: no weight is zero any more."""
+    torch.manual_seed(seed)
+    generator = Generator(4, blocks, bound)
+    for parameter in generator.parameters():
+        nn.init.normal_(parameter, std=0.15)
+    return generator.eval()
+
+
+def reach(network, size, positions, multiple):
+    """Largest distance, in pixels of the input, over which it influences the output."""
+    # With linear activations no path is cut off by chance.
+    for name, module in list(network.named_modules()):
+        for child in ("ReLU", "LeakyReLU"):
+            if type(module).__name__ == child:
+                parent, _, leaf = name.rpartition(".")
+                setattr(network.get_submodule(parent), leaf, nn.Identity())
+    for parameter in network.parameters():
+        nn.init.uniform_(parameter, 0.01, 0.02)
+    network = network.double()
+    far = 0
+    for y in positions:
+        x = torch.zeros(1, 1, size, size, dtype=torch.float64, requires_grad=True)
+        network(x)[0, 0, y // multiple, size // (2 * multiple)].backward()
+        rows = torch.nonzero(x.grad[0, 0].abs().sum(1)).ravel()
+        far = max(far, y - int(rows.min()), int(rows.max()) - y)
+    return far
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 3])
+def test_a_new_generator_is_the_identity(blocks):
+    x = torch.rand(2, 1, 32, 48)
+    assert torch.equal(Generator(4, blocks, 0.3)(x), x)
+
+
+@pytest.mark.parametrize("bound", [0.1, 0.3])
+def test_the_change_is_bounded(bound):
+    x = torch.rand(2, 1, 64, 64)
+    change = (trained(bound=bound)(10 * x) - 10 * x).abs()
+    assert 0.5 * bound < change.max() <= bound * (1 + 1e-3)
+
+
+def test_a_new_generator_can_learn():
+    """Zero-initialised branches get gradients in a few steps: none of them stays dead."""
+    torch.manual_seed(0)
+    generator = Generator(4, 2, 0.3)
+    optimiser = torch.optim.Adam(generator.parameters(), 1e-2)
+    x = nn.functional.interpolate(torch.rand(4, 1, 4, 4), size=(32, 32), mode="bilinear")
+    losses = []
+    for _ in range(40):
+        loss = (generator(x) - (0.8 * x + 0.1)).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.2 * losses[0]
+    assert all(parameter.grad.abs().max() > 0 for parameter in generator.parameters())
+
+
+@pytest.mark.parametrize("blocks", [1, 3])
+def test_the_halo_covers_the_receptive_field_of_the_generator(blocks):
+    generator = Generator(2, blocks, 0.3)
+    halo, middle = generator.halo, 96
+    # A non-negative network without tanh: change is a plain sum over what it sees.
+    network = nn.Sequential(*generator.inside, generator.last)
+    far = reach(network, 2 * middle, range(middle, middle + Generator.multiple), 1)
+    assert 0.6 * halo <= far <= halo
+
+
+def test_tiles_equal_the_whole():
+    generator = trained(blocks=1)
+    rng = np.random.default_rng(0)
+    image = rng.random((90, 131)).astype(np.float32)
+
+    def function(windows):
+        with torch.inference_mode():
+            return generator(torch.from_numpy(windows))[:, 0].numpy()
+
+    whole, tiled = np.empty_like(image), np.empty_like(image)
+    apply_tiled(image, function, whole, tile=256, halo=generator.halo, multiple=4)
+    apply_tiled(image, function, tiled, tile=32, halo=generator.halo, multiple=4)
+    np.testing.assert_allclose(tiled, whole, atol=1e-5)
+    short = np.empty_like(image)
+    apply_tiled(image, function, short, tile=32, halo=4, multiple=4)
+    assert np.abs(short - whole).max() > 1e-3
+
+
+def test_the_discriminator_scores_patches_of_34_pixels():
+    network = discriminator(4)
+    assert network(torch.rand(2, 1, 64, 96)).shape == (2, 1, 16, 24)
+    # Instance normalisation sees the whole image; the patch is that of the convolutions.
+    for index, layer in enumerate(network):
+        if isinstance(layer, nn.InstanceNorm2d):
+            network[index] = nn.Identity()
+    far = reach(network, 128, range(64, 68), 4)
+    assert 2 * far in (34, 36)  # 34 pixels, to one side or the other of a score's corner
+
+
+def test_the_segmenter_keeps_size_and_tells_classes():
+    torch.manual_seed(0)
+    network = segmenter(3, width=4)
+    assert network(torch.rand(2, 1, 40, 36)).shape == (2, 3, 40, 36)
+    mask = torch.randint(0, 3, (4, 1, 4, 4)).repeat_interleave(8, 2).repeat_interleave(8, 3)
+    image, mask = mask / 2.0, mask[:, 0]
+    optimiser = torch.optim.Adam(network.parameters(), 2e-2)
+    for _ in range(40):
+        loss = nn.functional.cross_entropy(network(image), mask)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    agreement = (network(image).argmax(1) == mask).float().mean()
+    assert agreement > 0.9
