@@ -26,7 +26,11 @@ from segtrain.metrics import evaluate
 COLUMNS = ("iou", "bf1", "bf1_diag", "iou_tertiary")
 
 RUNS = (
-    ("phasegen simulate", "cyclegan fit --real sem", "segtrain --synthetic-only"),
+    (
+        "phasegen simulate",
+        "cyclegan fit --real sem --method fda --run runs/fda-fit --out data/fda.zarr",
+        "segtrain --synthetic-only --store data/fda.zarr --out runs/fda",
+    ),
     (
         "cyclegan fit --real sem --method cyclegan --run runs/gan-fit --out data/gan.zarr",
         "segtrain --synthetic-only --store data/gan.zarr --out runs/gan",
@@ -35,14 +39,14 @@ RUNS = (
         "segtrain --images sem --masks masks --set classes=[matrix,tertiary,secondary]"
         " --set validation=0 --out runs/supervised",
     ),
-    ("segtrain --synthetic-only --store data/sim.zarr --no-adapt --out runs/sim",),
+    ("segtrain --synthetic-only --store data/sim.zarr --no-adapt --out runs/simulation",),
 )
 """Commands in a folder that holds ``sem/``, the main job first; the seed is added to each."""
 
 CHECKPOINTS = {
-    "simulation only": "runs/sim/best.pt",
-    "fda": "runs/segtrain/teacher.pt",
-    "fda + self-training": "runs/segtrain/best.pt",
+    "simulation only": "runs/simulation/best.pt",
+    "fda": "runs/fda/teacher.pt",
+    "fda + self-training": "runs/fda/best.pt",
     "cyclegan": "runs/gan/teacher.pt",
     "cyclegan + self-training": "runs/gan/best.pt",
     "supervised, 10 labelled images": "runs/supervised/best.pt",

@@ -69,7 +69,7 @@ class _Residual(nn.Module):
 
 
 def discriminator(width: int) -> nn.Sequential:
-    """PatchGAN: one score for every 34 x 34 pixels, (B, 1, Y, X) -> (B, 1, Y/4, X/4).
+    """PatchGAN: one score for every 26 x 26 pixels, (B, 1, Y, X) -> (B, 1, Y/4, X/4).
 
     Grain, noise and rims live at this scale; a larger field would judge the shapes, which the
     translation must not change.

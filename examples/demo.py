@@ -58,10 +58,9 @@ def shell(line: str) -> None:
     """Print a command line and run it, in this process."""
     print(f"\n$ {line}", flush=True)
     program, *arguments = shlex.split(line)
-    try:
-        APPS[program](arguments, prog_name=program, standalone_mode=False)
-    except typer.Abort:
-        raise KeyboardInterrupt from None
+    # Interrupted, a command returns its exit code instead of ending this process.
+    if code := APPS[program](arguments, prog_name=program, standalone_mode=False):
+        raise SystemExit(code)
 
 
 def take_nickel(source: Path) -> None:

@@ -18,24 +18,19 @@ def trained(blocks=2, bound=0.3, seed=0):
     return generator.eval()
 
 
-def reach(network, size, positions, multiple):
-    """Largest distance, in pixels of the input, over which it influences the output."""
-    # With linear activations no path is cut off by chance.
+def rows_seen(network, size, row):
+    """First and last row of the input on which a row of the output depends."""
+    # Positive weights and no activations: no path is cut off by chance.
     for name, module in list(network.named_modules()):
-        for child in ("ReLU", "LeakyReLU"):
-            if type(module).__name__ == child:
-                parent, _, leaf = name.rpartition(".")
-                setattr(network.get_submodule(parent), leaf, nn.Identity())
+        if isinstance(module, nn.ReLU | nn.LeakyReLU | nn.InstanceNorm2d):
+            parent, _, leaf = name.rpartition(".")
+            setattr(network.get_submodule(parent), leaf, nn.Identity())
     for parameter in network.parameters():
         nn.init.uniform_(parameter, 0.01, 0.02)
-    network = network.double()
-    far = 0
-    for y in positions:
-        x = torch.zeros(1, 1, size, size, dtype=torch.float64, requires_grad=True)
-        network(x)[0, 0, y // multiple, size // (2 * multiple)].backward()
-        rows = torch.nonzero(x.grad[0, 0].abs().sum(1)).ravel()
-        far = max(far, y - int(rows.min()), int(rows.max()) - y)
-    return far
+    x = torch.zeros(1, 1, size, size, dtype=torch.float64, requires_grad=True)
+    network.double()(x)[0, 0, row].sum().backward()
+    rows = torch.nonzero(x.grad[0, 0].sum(1)).ravel()
+    return int(rows.min()), int(rows.max())
 
 
 @pytest.mark.parametrize("blocks", [1, 2, 3])
@@ -54,8 +49,8 @@ def test_the_change_is_bounded(bound):
 def test_a_new_generator_can_learn():
     """Zero-initialised branches get gradients in a few steps: none of them stays dead."""
     torch.manual_seed(0)
-    generator = Generator(4, 2, 0.3)
-    optimiser = torch.optim.Adam(generator.parameters(), 1e-2)
+    generator = Generator(8, 2, 0.3)
+    optimiser = torch.optim.Adam(generator.parameters(), 2e-3)
     x = nn.functional.interpolate(torch.rand(4, 1, 4, 4), size=(32, 32), mode="bilinear")
     losses = []
     for _ in range(40):
@@ -71,11 +66,12 @@ def test_a_new_generator_can_learn():
 @pytest.mark.parametrize("blocks", [1, 3])
 def test_the_halo_covers_the_receptive_field_of_the_generator(blocks):
     generator = Generator(2, blocks, 0.3)
-    halo, middle = generator.halo, 96
-    # A non-negative network without tanh: change is a plain sum over what it sees.
     network = nn.Sequential(*generator.inside, generator.last)
-    far = reach(network, 2 * middle, range(middle, middle + Generator.multiple), 1)
-    assert 0.6 * halo <= far <= halo
+    far = 0
+    for row in range(96, 96 + Generator.multiple):
+        first, last = rows_seen(network, 192, row)
+        far = max(far, row - first, last - row)
+    assert far <= generator.halo <= far + 8
 
 
 def test_tiles_equal_the_whole():
@@ -96,15 +92,11 @@ def test_tiles_equal_the_whole():
     assert np.abs(short - whole).max() > 1e-3
 
 
-def test_the_discriminator_scores_patches_of_34_pixels():
+def test_the_discriminator_scores_patches_of_26_pixels():
     network = discriminator(4)
     assert network(torch.rand(2, 1, 64, 96)).shape == (2, 1, 16, 24)
-    # Instance normalisation sees the whole image; the patch is that of the convolutions.
-    for index, layer in enumerate(network):
-        if isinstance(layer, nn.InstanceNorm2d):
-            network[index] = nn.Identity()
-    far = reach(network, 128, range(64, 68), 4)
-    assert 2 * far in (34, 36)  # 34 pixels, to one side or the other of a score's corner
+    first, last = rows_seen(network, 128, 16)
+    assert last - first + 1 == 26
 
 
 def test_the_segmenter_keeps_size_and_tells_classes():
