@@ -11,6 +11,7 @@ from cyclegan.model import Model, translate
 from cyclegan.real import HEADROOM
 from phasegen import store
 from phasegen.errors import InputError
+from phasegen.files import make_folder
 from phasegen.images import grey_range, list_images, normalise, read_micrograph, write_image
 from phasegen.store import Store
 
@@ -38,7 +39,7 @@ def prepare(model: Model, source: Store, out: Path) -> Store:
                 "Choose another --out, or start afresh with --overwrite",
             )
         return existing
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     return store.create(
         out,
         samples=source.samples,
@@ -82,7 +83,7 @@ def translate_folder(model: Model, folder: Path, out: Path) -> Iterator[Path]:
         raise InputError(folder, "holds images that differ in suffix alone", "Rename them")
     for path in paths:
         read_micrograph(path)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     for number, (path, target) in enumerate(zip(paths, targets, strict=True)):
         micrograph = read_micrograph(path)
         low, high = grey_range(micrograph.scene)

@@ -16,6 +16,7 @@ from pydantic import Field
 from phasegen import store
 from phasegen.config import Config
 from phasegen.errors import InputError
+from phasegen.files import make_folder
 from phasegen.microscope import MicroscopeRanges, render
 from phasegen.recipes import Microstructure, find
 from phasegen.store import Store
@@ -93,7 +94,7 @@ def prepare(path: Path, simulation: Simulation) -> Store:
         return existing
     seeds = np.random.SeedSequence(simulation.seed).generate_state(simulation.samples, np.uint64)
     recipe = find(simulation.recipe)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     return store.create(
         path,
         samples=simulation.samples,

@@ -1,6 +1,5 @@
 """Checkpoints: one flat dict, written whole or not at all, and folders of runs that resume."""
 
-import os
 import shutil
 import warnings
 from pathlib import Path
@@ -11,6 +10,7 @@ from safetensors.torch import save_file
 
 from phasegen.config import Config
 from phasegen.errors import InputError
+from phasegen.files import make_folder, written_whole
 
 SETTINGS, LAST = "config.yaml", "last.pt"
 
@@ -27,23 +27,20 @@ def save(path: Path, kind: str, state: dict[str, Any]) -> None:
     state : dict
         Numbers, strings, lists, dicts and tensors.
     """
-    partial = path.with_name(f".{path.name}.partial")
-    torch.save({"kind": kind, **state}, partial)
-    os.replace(partial, path)
+    with written_whole(path) as partial:
+        torch.save({"kind": kind, **state}, partial)
 
 
 def save_weights(path: Path, network: torch.nn.Module) -> None:
     """Write the weights alone as safetensors, for use without this project."""
-    partial = path.with_name(f".{path.name}.partial")
-    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, partial)
-    os.replace(partial, path)
+    with written_whole(path) as partial:
+        save_file({k: v.contiguous() for k, v in network.state_dict().items()}, partial)
 
 
 def copy(source: Path, target: Path) -> None:
     """Copy a checkpoint; the target appears whole or not at all."""
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.copyfile(source, partial)
-    os.replace(partial, target)
+    with written_whole(target) as partial:
+        shutil.copyfile(source, partial)
 
 
 def load(path: Path, kind: str) -> dict[str, Any]:
@@ -94,13 +91,11 @@ def open_run(folder: Path, kind: str, config: Config, inputs: dict[str, Any]) ->
     Raises
     ------
     InputError
-        If the folder is a file, or holds a run with another configuration or other data.
+        If the folder cannot be written, or holds a run with another configuration or other data.
     """
     last = folder / LAST
     if not last.exists():
-        if folder.exists() and not folder.is_dir():
-            raise InputError(folder, "is a file, not a folder", "Choose another folder")
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         config.save(folder / SETTINGS)
         return {}
     state = load(last, kind)

@@ -1,7 +1,5 @@
 """Configuration: frozen models, a file, then ``--set a.b=c`` on top; unknown keys are errors."""
 
-import json
-import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -13,6 +11,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from phasegen.errors import InputError
+from phasegen.files import written_whole
 
 
 def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
@@ -96,9 +95,8 @@ class Config(BaseModel):
 
     def save(self, path: Path) -> None:
         """Write the resolved configuration as YAML, beside the output it belongs to."""
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(yaml.safe_dump(json.loads(self.model_dump_json()), sort_keys=False))
-        os.replace(partial, path)
+        with written_whole(path) as partial:
+            partial.write_text(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Read any micrograph as grey values with its info bar found; read masks; write both atomically."""
 
-import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from phasegen.errors import InputError
+from phasegen.files import written_whole
 
 TIFF = (".tif", ".tiff")
 JPEG = (".jpg", ".jpeg")
@@ -282,12 +282,11 @@ def write_image(path: Path, array: NDArray[Any]) -> None:
     types = ("uint8", "uint16") if suffix == ".png" else ("uint8", "uint16", "float32")
     if not (colour or array.ndim == 2) or array.dtype.name not in types:
         raise TypeError(f"{suffix} cannot hold {array.dtype} of shape {array.shape}")
-    partial = path.with_name(f".{path.name}.partial")
-    if suffix == ".png":
-        partial.write_bytes(imagecodecs.png_encode(np.ascontiguousarray(array)))
-    else:
-        tifffile.imwrite(partial, array, photometric="rgb" if colour else "minisblack")
-    os.replace(partial, path)
+    with written_whole(path) as partial:
+        if suffix == ".png":
+            partial.write_bytes(imagecodecs.png_encode(np.ascontiguousarray(array)))
+        else:
+            tifffile.imwrite(partial, array, photometric="rgb" if colour else "minisblack")
 
 
 def _decode(path: Path, *, indices: bool = False) -> NDArray[Any]:

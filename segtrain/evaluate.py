@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from phasegen.contact_sheet import colour
 from phasegen.errors import InputError
+from phasegen.files import make_folder, written_whole
 from phasegen.images import (
     TIFF,
     list_images,
@@ -103,7 +103,7 @@ def write_evaluation(
     out: Path, evaluation: Evaluation, segmenter: Segmenter, tolerance: float
 ) -> Path:
     """Write ``metrics.json``, ``metrics.csv`` and ``report.html`` to a folder; returns the last."""
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     summary = {
         name: {"mean": s.mean, "low": s.low, "high": s.high, "images": s.images}
         for name, s in evaluation.summary.items()
@@ -224,16 +224,15 @@ def predict_folder(
         raise InputError(folder, "holds images that differ in suffix alone", "Rename them")
     for path in paths:
         read_micrograph(path)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     for path, target in zip(paths, targets, strict=True):
         write_image(target, segment(segmenter, read_micrograph(path)))
         advance()
 
 
 def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text)
-    os.replace(partial, path)
+    with written_whole(path) as partial:
+        partial.write_text(text)
 
 
 def _cells(values: Any) -> list[str]:

@@ -7,10 +7,8 @@ elsewhere, so that a report can be mailed, archived and opened years later.
 
 import base64
 import io
-import os
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from html import escape
 from math import isnan
 from pathlib import Path
@@ -23,7 +21,7 @@ from matplotlib.rcsetup import cycler
 from numpy.typing import NDArray
 from PIL import Image
 
-from phasegen.errors import InputError
+from phasegen.files import written_whole
 from segtrain.metrics.boundary import boundary_distances, inner_boundary
 
 # Okabe and Ito, "Color universal design" (2008): told apart with every kind of colour vision.
@@ -317,16 +315,9 @@ def write_report(path: Path, title: str, blocks: Sequence[str]) -> None:
 </body>
 </html>
 """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    with written_whole(path) as partial:
         # File names that are no valid text become readable with "?" rather than an error.
         partial.write_text(page, encoding="utf-8", errors="replace")
-        os.replace(partial, path)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
-        problem = f"cannot be written ({error.strerror})"
-        raise InputError(path, problem, "Name a file in a folder that you may write to") from None
 
 
 def _image(title: str, array: NDArray[Any]) -> str:

@@ -420,8 +420,8 @@ def test_a_failed_write_leaves_the_old_file(
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("phasegen.images.os.replace", fail)
-    with pytest.raises(OSError, match="disk full"):
+    monkeypatch.setattr("phasegen.files.os.replace", fail)
+    with pytest.raises(InputError, match="disk full"):
         write_image(tmp_path / "a.png", 255 - GREY8)
     np.testing.assert_array_equal(read_micrograph(tmp_path / "a.png").pixels, GREY8)
     assert list_images(tmp_path) == [tmp_path / "a.png"]
