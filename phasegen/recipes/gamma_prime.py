@@ -115,12 +115,19 @@ def _nucleate(
     for site in range(len(sites)):
         if not clash[site, kept].any():
             kept.append(site)
-    add_nuclei(u[1:], sites[kept], radii[kept], variants[kept], np.sqrt(2 * GRADIENT))
-    # A nucleus has the composition of the precipitate; the matrix pays for it.
-    particle = np.minimum(u[1:].sum(axis=0), 1)
-    mean = u[0].mean()
-    u[0] += particle * (PRECIPITATE - u[0])
-    u[0] += (mean - u[0].mean()) / (1 - particle).mean() * (1 - particle)
+    # A nucleus has the composition of the precipitate and the matrix pays for it: as many form as
+    # leave it a concentration above zero. Sites are in random order, so the last may go.
+    while True:
+        order, concentration = u[1:].copy(), u[0].copy()
+        add_nuclei(order, sites[kept], radii[kept], variants[kept], np.sqrt(2 * GRADIENT))
+        particle = np.minimum(order.sum(axis=0), 1)
+        concentration += particle * (PRECIPITATE - concentration)
+        owed = u[0].mean() - concentration.mean()
+        concentration += owed / max((1 - particle).mean(), 1e-6) * (1 - particle)
+        if concentration.min() > 0 or not kept:
+            break
+        del kept[-max(1, len(kept) // 8) :]
+    u[0], u[1:] = concentration, order
 
 
 def _distances(
