@@ -16,41 +16,35 @@ import time
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
-from skimage.filters import threshold_otsu
 
 from cli import common
-from phasegen.images import pair_masks, read_mask, read_micrograph
-from segtrain.metrics import evaluate
+from segtrain.baselines import otsu_scores
+from segtrain.metrics import summarise
 
 COLUMNS = ("iou", "bf1", "bf1_diag", "iou_tertiary")
 
-RUNS = (
-    (
-        "phasegen simulate",
-        "cyclegan fit --real sem --method fda --run runs/fda-fit --out data/fda.zarr",
-        "segtrain --synthetic-only --store data/fda.zarr --out runs/fda",
-    ),
-    (
-        "cyclegan fit --real sem --method cyclegan --run runs/gan-fit --out data/gan.zarr",
-        "segtrain --synthetic-only --store data/gan.zarr --out runs/gan",
-    ),
-    (
-        "segtrain --images sem --masks masks --set classes=[matrix,tertiary,secondary]"
-        " --set validation=0 --out runs/supervised",
-    ),
-    ("segtrain --synthetic-only --store data/sim.zarr --no-adapt --out runs/simulation",),
-)
-"""Commands in a folder that holds ``sem/``, the main job first; the seed is added to each."""
+SIMULATE = "phasegen simulate"
+FDA = "cyclegan fit --real sem --method fda --run runs/fda-fit --out data/fda.zarr"
+GAN = "cyclegan fit --real sem --method cyclegan --run runs/gan-fit --out data/gan.zarr"
+TRAIN = "segtrain --synthetic-only --store data/{0}.zarr --out runs/{0}"
+DRAWN = "segtrain --images sem --masks masks --set validation=0 --out runs/supervised"
+CLASSES = " --set classes=[matrix,tertiary,secondary]"
 
-CHECKPOINTS = {
-    "simulation only": "runs/simulation/best.pt",
-    "fda": "runs/fda/teacher.pt",
-    "fda + self-training": "runs/fda/best.pt",
-    "cyclegan": "runs/gan/teacher.pt",
-    "cyclegan + self-training": "runs/gan/best.pt",
-    "supervised, 10 labelled images": "runs/supervised/best.pt",
+ROWS = {
+    "fda + self-training": ("runs/fda/best.pt", (SIMULATE, FDA, TRAIN.format("fda"))),
+    "fda": ("runs/fda/teacher.pt", ()),
+    "cyclegan + self-training": ("runs/gan/best.pt", (SIMULATE, GAN, TRAIN.format("gan"))),
+    "cyclegan": ("runs/gan/teacher.pt", ()),
+    "supervised, 10 labelled images": ("runs/supervised/best.pt", (DRAWN + CLASSES,)),
+    "simulation only": (
+        "runs/sim/best.pt",
+        (SIMULATE, TRAIN.format("sim") + " --no-adapt"),
+    ),
 }
+"""Checkpoint of each row and the commands that make it, in a folder that holds ``sem/``.
+
+A row without commands is what the row above it was before self-training.
+"""
 
 
 def main() -> None:
@@ -59,38 +53,34 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=list(ROWS))
     options = parser.parse_args()
     data, splits = options.data.resolve(), json.loads((options.data / "splits.json").read_text())
     for split in ("val", "test"):
         _copy(data / "images", splits[split], options.work / split)
     folders = {seed: options.work / f"seed{seed}" for seed in options.seeds}
-    for folder in folders.values():
-        _copy(data / "images", splits["train"], folder / "sem")
-        _copy(data / "masks", splits["train"], folder / "masks")
-    for commands in RUNS:
+    table = []
+    for name in options.rows:
+        checkpoint, commands = ROWS[name]
+        minutes, scores = [], {"val": [], "test": []}
         for seed, folder in folders.items():
-            for command in commands:
-                _run(command, seed, folder)
-    scores: dict[str, list[dict[str, float]]] = {}
-    for name, checkpoint in CHECKPOINTS.items():
-        for split in ("val", "test"):
-            rows = [
-                _score(folder, checkpoint, split, data / "masks") for folder in folders.values()
-            ]
-            scores[f"{name} ({split})"] = rows
+            _copy(data / "images", splits["train"], folder / "sem")
+            _copy(data / "masks", splits["train"], folder / "masks")
+            minutes.append(sum(_run(command, seed, folder) for command in commands) / 60)
+            for split in scores:
+                scores[split].append(_score(folder, checkpoint, split, data / "masks"))
+        for split, rows in scores.items():
+            cells = [_spread([row.get(column, np.nan) for row in rows]) for column in COLUMNS]
+            table.append((f"{name} ({split})", *cells, _spread(minutes, 1) if commands else ""))
     for split in ("val", "test"):
-        scores[f"Otsu after smoothing ({split})"] = [_otsu(options.work / split, data / "masks")]
-    common.table(
-        ("method", *COLUMNS),
-        [
-            (name, *(_spread([r.get(c, np.nan) for r in rows]) for c in COLUMNS))
-            for name, rows in scores.items()
-        ],
-    )
+        rows = summarise(otsu_scores(options.work / split, data / "masks"))
+        cells = [f"{rows[c].mean:.3f}" if c in rows else "" for c in COLUMNS]
+        table.append((f"Otsu after smoothing ({split})", *cells, ""))
+    common.table(("method", *COLUMNS, "minutes"), table)
 
 
-def _run(command: str, seed: int, folder: Path) -> None:
-    """Run a command unless it has ended before, and write down how long it took."""
+def _run(command: str, seed: int, folder: Path) -> float:
+    """Seconds of a command; it is run unless it has ended before."""
     done = folder / "times.json"
     times = json.loads(done.read_text()) if done.exists() else {}
     if command not in times:
@@ -99,6 +89,7 @@ def _run(command: str, seed: int, folder: Path) -> None:
         times[command] = time.perf_counter() - start
         done.write_text(json.dumps(times, indent=1))
     print(f"seed {seed}: {command}: {times[command] / 60:.1f} min", flush=True)
+    return float(times[command])
 
 
 def _call(command: str, more: list[str], folder: Path) -> None:
@@ -110,9 +101,8 @@ def _call(command: str, more: list[str], folder: Path) -> None:
 def _score(folder: Path, checkpoint: str, split: str, masks: Path) -> dict[str, float]:
     """Mean scores of a model on a split."""
     out = Path("scores", checkpoint.removesuffix(".pt"), split)
-    if not (folder / out / "metrics.json").exists():
-        command = f"segtrain evaluate --images ../{split} --checkpoint {checkpoint} --out {out}"
-        _call(command, ["--masks", str(masks)], folder)
+    command = f"segtrain evaluate --images ../{split} --checkpoint {checkpoint} --out {out}"
+    _call(command, ["--masks", str(masks)], folder)
     summary = json.loads((folder / out / "metrics.json").read_text())["summary"]
     return {column: summary[column]["mean"] for column in COLUMNS if column in summary}
 
@@ -123,22 +113,12 @@ def _copy(source: Path, names: list[str], target: Path) -> None:
         shutil.copy(source / f"{name}.png", target)
 
 
-def _otsu(images: Path, masks: Path) -> dict[str, float]:
-    """Mean scores of the classical answer: smooth, threshold, the darker phase is the particle."""
-    rows = []
-    for image, mask in pair_masks(images, masks):
-        smooth = ndimage.gaussian_filter(read_micrograph(image).scene, 2.0)
-        prediction = (smooth < threshold_otsu(smooth)).astype(np.uint8)
-        truth = (read_mask(mask) > 0).astype(np.uint8)
-        rows.append(evaluate(prediction, truth, ("matrix", "particle")))
-    return {c: float(np.mean([row.get(c, np.nan) for row in rows])) for c in COLUMNS}
-
-
-def _spread(values: list[float]) -> str:
+def _spread(values: list[float], digits: int = 3) -> str:
+    """Mean and range over the seeds."""
     if np.isnan(values).any():
         return ""
-    spread = f" ({min(values):.3f}-{max(values):.3f})" if len(values) > 1 else ""
-    return f"{np.mean(values):.3f}{spread}"
+    low, mean, high = (f"{f(values):.{digits}f}" for f in (min, np.mean, max))
+    return f"{mean} ({low}-{high})" if len(values) > 1 else mean
 
 
 if __name__ == "__main__":

@@ -19,18 +19,16 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
-from scipy import ndimage
-from skimage.filters import threshold_otsu
 
 from cli import common
 from cli.cyclegan import app as cyclegan
 from cli.phasegen import app as phasegen
 from cli.segtrain import app as segtrain
 from phasegen import campaign
-from phasegen.images import pair_masks, read_mask, read_micrograph, write_image
+from phasegen.images import write_image
 from phasegen.microscope import MicroscopeRanges
-from segtrain.metrics import Summary, evaluate, summarise
+from segtrain.baselines import otsu_scores
+from segtrain.metrics import Summary, summarise
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("SIM2SEM_DATA", ROOT.parent / "shared" / "data"))
@@ -90,23 +88,11 @@ def take_virtual(size: int) -> None:
             write_image(TEST_MASKS / name, sample.mask)
 
 
-def otsu(scene: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """The darker phase by Otsu's threshold after Gaussian smoothing: needs no training."""
-    smooth = ndimage.gaussian_filter(scene, 2.0)
-    darker: NDArray[np.bool_] = smooth < threshold_otsu(smooth)
-    return darker
-
-
 def compare() -> None:
     """Print what the pipeline gains over a threshold on the test images."""
-    rows = {}
-    for image, mask in pair_masks(TEST_IMAGES, TEST_MASKS):
-        scene = read_micrograph(image).scene
-        truth = read_mask(mask)[: len(scene)] > 0
-        rows[image.name] = evaluate(otsu(scene), truth, ("matrix", "particles"))
     ours = json.loads((REPORT / "metrics.json").read_text())["summary"]
     methods = {
-        "Otsu after smoothing": summarise(rows),
+        "Otsu after smoothing": summarise(otsu_scores(TEST_IMAGES, TEST_MASKS)),
         "sim2sem, no drawn mask": {name: Summary(**values) for name, values in ours.items()},
     }
     print("\nMean over the test images [95 % bootstrap interval]:")
