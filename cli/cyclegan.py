@@ -1,6 +1,5 @@
 """``cyclegan``: give simulated images the look of an unlabelled folder, boundaries in place."""
 
-import shutil
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,7 +9,6 @@ from cli import common
 from cyclegan.model import fit_model, load_model
 from cyclegan.settings import FULL, Translation
 from cyclegan.translate import measure_drift, prepare, translate_folder, translate_store
-from phasegen.checkpoint import discard_run
 from phasegen.errors import InputError
 from phasegen.store import open_store
 
@@ -51,9 +49,9 @@ def fit(
     given = {"sim": sim, "method": method, "steps": steps, "seed": seed, "device": device}
     options = preset | {key: value for key, value in given.items() if value is not None}
     settings = Translation.load(config, set_ or (), real=real, **options)
-    if overwrite:
-        discard_run(run)
-    path = fit_model(settings, run, common.progress)
+    if translate and out.exists():
+        open_store(out)  # what is no store is refused now, not after the training
+    path = fit_model(settings, run, common.progress, overwrite)
     print(f"model: {path}")
     if translate:
         _translate(path, settings.sim, out, settings.device, overwrite)
@@ -68,7 +66,7 @@ def translate_command(
     overwrite: Overwrite = False,
 ) -> None:
     """Translate any store, or any folder of images, with a fitted model."""
-    if (source / "zarr.json").is_file():
+    if source.suffix == ".zarr" or (source / "zarr.json").is_file():
         _translate(model, source, out, device, overwrite)
         return
     fitted = load_model(model, device)
@@ -80,10 +78,7 @@ def _translate(model: Path, source: Path, out: Path, device: str, overwrite: boo
     fitted, simulated = load_model(model, device), open_store(source)
     if out.resolve() == source.resolve():
         raise InputError(out, "is the store to translate", "Choose another --out")
-    if overwrite and out.is_dir():
-        open_store(out)  # refuses to delete what is no store
-        shutil.rmtree(out)
-    target = prepare(fitted, simulated, out)
+    target = prepare(fitted, simulated, out, overwrite)
     done = len(target.complete())
     with common.progress("translate", target.samples, done) as advance:
         for _ in translate_store(fitted, simulated, target):

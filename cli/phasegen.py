@@ -23,7 +23,7 @@ def simulate(
     n: Annotated[int | None, typer.Option(help="Number of samples [default: 48].")] = None,
     size: Annotated[int | None, typer.Option(help="Side in pixels [default: 512].")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the campaign [default: 0].")] = None,
-    workers: Annotated[int, typer.Option(help="Processes; 0: one per processor.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0: one per processor.")] = 0,
     keep_fields: Annotated[
         bool | None, typer.Option("--keep-fields", help="Store the order parameters too.")
     ] = None,

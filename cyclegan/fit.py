@@ -80,7 +80,8 @@ def fit(
     blank = [(scene, np.zeros(scene.shape, np.uint8)) for scene in scenes]
     step = 0
     if state:
-        step, pools = state["step"], state["pools"]
+        step = state["step"]
+        pools = {name: [t.to(device) for t in pool] for name, pool in state["pools"].items()}
         networks.load_state_dict(state["networks"])
         for name, optimiser in optimisers.items():
             optimiser.load_state_dict(state[name])
@@ -202,9 +203,9 @@ def _from_pool(pool: list[Tensor], fakes: Tensor, size: int, rng: np.random.Gene
     chosen = []
     for fake in fakes[:, None]:
         if len(pool) < size:
-            pool.append(fake)
+            pool.append(fake.clone())
         elif size and rng.random() < 0.5:
             index = int(rng.integers(size))
-            fake, pool[index] = pool[index], fake
+            fake, pool[index] = pool[index], fake.clone()
         chosen.append(fake)
     return torch.cat(chosen)

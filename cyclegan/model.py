@@ -55,18 +55,21 @@ class Model:
     device: torch.device
 
 
-def fit_model(config: Translation, out: Path, progress: Progress) -> Path:
+def fit_model(config: Translation, out: Path, progress: Progress, overwrite: bool = False) -> Path:
     """Fit a translation in the folder `out`, or go on with it; returns the model's path.
+
+    With `overwrite`, a run in `out` is removed once all input has proved usable.
 
     Raises
     ------
     InputError
-        If the method is unknown, the store or the folder cannot be used, or `out` holds another
-        run.
+        If method or device is unknown, the store or the folder cannot be used, or `out` holds
+        another run.
     """
     if config.method not in METHODS:
         known = ", ".join(METHODS)
         raise InputError(f"method {config.method!r}", "is unknown", f"Known methods: {known}")
+    devices.choose(config.device)
     source = open_store(config.sim)
     if len(source.complete()) < source.samples:
         raise InputError(
@@ -77,6 +80,8 @@ def fit_model(config: Translation, out: Path, progress: Progress) -> Path:
         raise InputError(config.sim, f"has samples of {source.shape} pixels", remedy)
     real = read_real(config.real, config.patch)
     inputs = {"sim": digest(config.sim), "real": real.record}
+    if overwrite:
+        checkpoint.discard_run(out)
     state = checkpoint.open_run(out, KIND, config, inputs)
     if (out / MODEL).is_file() and state:
         return out / MODEL

@@ -48,14 +48,17 @@ def read_real(folder: Path, patch: int) -> RealFolder:
     if len(paths) < 2:
         raise InputError(folder, "holds a single image", "Give at least two, better five")
     scenes, files = [], []
-    for path in paths:
+    every = -(-len(paths) // MOST)
+    for number, path in enumerate(paths):
         # One at a time: a folder of 4k images need not fit into memory.
         micrograph = read_micrograph(path, min_size=patch)
         low, high = grey_range(micrograph.scene)
         margin = HEADROOM * (high - low)
         scene = normalise(micrograph.scene, low - margin, high + margin)
-        blocks = _blocks(np.clip(scene, 0, 1))
-        scenes += [block.copy() for block in blocks[:: max(1, len(blocks) * len(paths) // MOST)]]
+        if number % every == 0:
+            blocks = _blocks(np.clip(scene, 0, 1))
+            step = max(1, len(blocks) * len(paths) // MOST)
+            scenes += [block.copy() for block in blocks[::step]]
         files.append({"name": path.name, "low": low, "high": high, "bar": micrograph.bar})
     return RealFolder(folder, scenes, {"folder": str(folder.resolve()), "files": files})
 

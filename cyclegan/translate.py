@@ -1,5 +1,6 @@
 """Translation of whole stores and image folders, and the report on their boundaries."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from phasegen.images import grey_range, list_images, normalise, read_micrograph,
 from phasegen.store import Store
 
 
-def prepare(model: Model, source: Store, out: Path) -> Store:
+def prepare(model: Model, source: Store, out: Path, overwrite: bool = False) -> Store:
     """Create the translated store with its provenance, or open it to go on.
+
+    With `overwrite`, a store at `out` is removed once `source` has proved sound.
 
     Raises
     ------
@@ -30,6 +33,9 @@ def prepare(model: Model, source: Store, out: Path) -> Store:
         {"kind": "store", "path": str(source.path), "digest": store.digest(source.path)},
         {"kind": "translation", **model.record},
     ]
+    if overwrite and out.is_dir():
+        store.open_store(out)  # refuses to delete what is no store
+        shutil.rmtree(out)
     if out.exists():
         existing = store.open_store(out, "r+")
         if existing.attributes["parents"] != parents:

@@ -19,6 +19,7 @@ from phasegen.errors import InputError
 from phasegen.files import make_folder
 from phasegen.microscope import MicroscopeRanges, render
 from phasegen.recipes import Microstructure, find
+from phasegen.stepping import BlowUpError
 from phasegen.store import Store
 
 
@@ -89,7 +90,7 @@ def prepare(path: Path, simulation: Simulation) -> Store:
             raise InputError(
                 path,
                 f"was simulated with other settings ({', '.join(changed)})",
-                "Choose another --out, or remove it first",
+                "Choose another --out, or start afresh with --overwrite",
             )
         return existing
     seeds = np.random.SeedSequence(simulation.seed).generate_state(simulation.samples, np.uint64)
@@ -123,7 +124,7 @@ def run(target: Store, workers: int = 0) -> Iterator[int]:
     """
     simulation = Simulation.load(**target.config)
     missing = [int(i) for i in target.missing()]
-    workers = min(workers or os.cpu_count() or 1, len(missing))
+    workers = min(workers or len(os.sched_getaffinity(0)), len(missing))
     jobs = [(simulation, int(target.seeds[i])) for i in missing]
     if workers <= 1:
         for index, job in zip(missing, jobs, strict=True):
@@ -136,8 +137,9 @@ def run(target: Store, workers: int = 0) -> Iterator[int]:
         futures = {pool.submit(sample, *job): i for i, job in zip(missing, jobs, strict=True)}
         try:
             for future in as_completed(futures):
-                target.write(futures[future], **future.result())
-                yield futures[future]
+                index = futures.pop(future)
+                target.write(index, **future.result())
+                yield index
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -159,7 +161,13 @@ def sample(simulation: Simulation, seed: int) -> dict[str, NDArray[Any]]:
     """Simulate and photograph one sample; its arrays, as `Store.write` takes them."""
     rng = np.random.default_rng(seed)
     parameters = simulation.draw(rng)
-    phase, mask, instance, fields = find(simulation.recipe).grow(parameters, simulation.size, rng)
+    grow = find(simulation.recipe).grow
+    try:
+        phase, mask, instance, fields = grow(parameters, simulation.size, rng)
+    except BlowUpError as error:
+        values = ", ".join(f"{key} {value:.4g}" for key, value in parameters.items())
+        problem = f"the sample of seed {seed} diverged ({error}) with {values}"
+        raise InputError(simulation.recipe, problem, "Choose other parameters") from None
     image = render(phase, parameters, rng)
     arrays = {"image": image[None], "mask": mask, "instance": instance}
     return arrays | ({"field": fields.astype(np.float16)} if simulation.keep_fields else {})

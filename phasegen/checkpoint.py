@@ -14,6 +14,18 @@ from phasegen.files import make_folder, written_whole
 
 SETTINGS, LAST = "config.yaml", "last.pt"
 
+WRITTEN = (
+    LAST,
+    "best.pt",
+    "best.safetensors",
+    "teacher.pt",
+    "model.pt",
+    "drift.json",
+    "events.out.tfevents.*",
+    ".*.partial",
+)
+"""What runs write to their folders, apart from the settings."""
+
 
 def save(path: Path, kind: str, state: dict[str, Any]) -> None:
     """Write a checkpoint of plain values and tensors under a temporary name, then rename it.
@@ -96,6 +108,8 @@ def open_run(folder: Path, kind: str, config: Config, inputs: dict[str, Any]) ->
     last = folder / LAST
     if not last.exists():
         make_folder(folder)
+        # Without a last state the others are leftovers, and would be mistaken for this run's.
+        _discard(folder)
         config.save(folder / SETTINGS)
         return {}
     state = load(last, kind)
@@ -112,15 +126,22 @@ def open_run(folder: Path, kind: str, config: Config, inputs: dict[str, Any]) ->
 
 
 def discard_run(folder: Path) -> None:
-    """Remove the folder of a run, if there is one.
+    """Remove what a run has written to its folder; whatever else is there stays.
 
     Raises
     ------
     InputError
-        If it holds something, but no run.
+        If the folder holds something, but no run.
     """
     if not folder.is_dir() or not any(folder.iterdir()):
         return
     if not (folder / SETTINGS).is_file():
         raise InputError(folder, "holds no run to overwrite", "Choose another folder, or empty it")
-    shutil.rmtree(folder)
+    _discard(folder)
+    (folder / SETTINGS).unlink()
+
+
+def _discard(folder: Path) -> None:
+    for pattern in WRITTEN:
+        for path in folder.glob(pattern):
+            path.unlink()

@@ -15,8 +15,25 @@ from phasegen.files import written_whole
 
 
 def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
+    if not np.isfinite(bounds).all():
+        raise ValueError("is not finite")
     if bounds[0] > bounds[1]:
         raise ValueError(f"the lower bound {bounds[0]} exceeds the upper bound {bounds[1]}")
+    return bounds
+
+
+def _above(bound: float, strictly: bool) -> AfterValidator:
+    def check(bounds: tuple[float, float]) -> tuple[float, float]:
+        if bounds[0] < bound or (strictly and bounds[0] == bound):
+            raise ValueError(f"must be {'more than' if strictly else 'at least'} {bound:g}")
+        return bounds
+
+    return AfterValidator(check)
+
+
+def _share(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[1] >= 1:
+        raise ValueError("must be between 0 and 1")
     return bounds
 
 
@@ -26,6 +43,11 @@ def _pair(value: Any) -> Any:
 
 Range = Annotated[tuple[float, float], BeforeValidator(_pair), AfterValidator(_ordered)]
 """Bounds ``(low, high)`` from which a value is drawn; a single number fixes it."""
+
+Positive = Annotated[Range, _above(0, strictly=True)]
+NotNegative = Annotated[Range, _above(0, strictly=False)]
+Share = Annotated[Positive, AfterValidator(_share)]
+AtLeastOne = Annotated[Range, _above(1, strictly=False)]
 
 
 def one_of(choices: Mapping[str, Any]) -> AfterValidator:
@@ -51,6 +73,7 @@ class Config(BaseModel):
         cls,
         file: Path | None = None,
         settings: Sequence[str] = (),
+        /,
         **options: Any,
     ) -> Self:
         """Resolve a configuration: defaults, then `file`, then `options`, then `settings`.

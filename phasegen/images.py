@@ -1,6 +1,5 @@
 """Read any micrograph as grey values with its info bar found; read masks; write both atomically."""
 
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -244,17 +243,17 @@ def pair_masks(images: Path, masks: Path) -> list[tuple[Path, Path]]:
         If an image has no mask, or two masks bear the same name.
     """
     candidates = list_images(masks)
-    name, count = Counter(path.stem for path in candidates).most_common(1)[0]
-    if count > 1:
-        raise InputError(masks, f"holds {count} masks named {name!r}", "Keep one of them")
-    by_stem = {path.stem: path for path in candidates}
     pairs = []
     for image in list_images(images):
-        if image.stem not in by_stem:
+        found = [path for path in candidates if path.stem == image.stem]
+        if len(found) > 1:
+            problem = f"holds {len(found)} masks named {image.stem!r}"
+            raise InputError(masks, problem, "Keep one of them")
+        if not found:
             raise InputError(
                 image, f"has no mask in {masks}", f"Add {image.stem}.png there or leave it out"
             )
-        pairs.append((image, by_stem[image.stem]))
+        pairs.append((image, found[0]))
     return pairs
 
 

@@ -6,27 +6,14 @@ tilt shading of the relief), the beam blurs, the detector counts (Poisson) and i
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from scipy import ndimage
 
-from phasegen.config import Config, Range
-
-
-def _least(value: float) -> AfterValidator:
-    def check(bounds: tuple[float, float]) -> tuple[float, float]:
-        if not bounds[0] >= value:
-            raise ValueError(f"must be at least {value:g}")
-        return bounds
-
-    return AfterValidator(check)
-
-
-Length = Annotated[Range, _least(0.0)]
-Dose = Annotated[Range, _least(1.0)]
+from phasegen.config import AtLeastOne, Config, NotNegative, Range
 
 
 class MicroscopeRanges(Config):
@@ -37,12 +24,14 @@ class MicroscopeRanges(Config):
         (-0.45, -0.3), description="second phase less matrix: negative is darker, positive brighter"
     )
     halo: Range = Field((0.0, 0.15), description="brightness of the edge rim, outside the particle")
-    halo_width: Length = Field((3.0, 7.0), description="decay length of the rim")
+    halo_width: NotNegative = Field((3.0, 7.0), description="decay length of the rim")
     tilt: Range = Field((0.0, 0.15), description="shading of the relief towards the detector")
     tilt_angle: Range = Field((0.0, 360.0), description="direction of the detector, degrees")
-    blur: Length = Field((0.5, 1.5), description="standard deviation of the beam")
-    dose: Dose = Field((100.0, 1000.0), description="electrons per pixel at grey value 1")
-    noise: Range = Field((0.01, 0.05), description="standard deviation of the amplifier noise")
+    blur: NotNegative = Field((0.5, 1.5), description="standard deviation of the beam")
+    dose: AtLeastOne = Field((100.0, 1000.0), description="electrons per pixel at grey value 1")
+    noise: NotNegative = Field(
+        (0.01, 0.05), description="standard deviation of the amplifier noise"
+    )
     illumination: Range = Field((0.0, 0.1), description="grey-value change across the image")
 
 

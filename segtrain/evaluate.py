@@ -232,7 +232,8 @@ def predict_folder(
 
 def _write(path: Path, text: str) -> None:
     with written_whole(path) as partial:
-        partial.write_text(text)
+        # File names need not be text: what UTF-8 cannot hold becomes a question mark.
+        partial.write_text(text, encoding="utf-8", errors="replace", newline="")
 
 
 def _cells(values: Any) -> list[str]:

@@ -1,13 +1,14 @@
 """The trainer: one loop for synthetic and real data, readable from top to bottom."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, PositiveInt, model_validator
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
@@ -46,10 +47,12 @@ class Training(Config):
     synthetic_only: bool = Field(False, description="refuse every drawn mask")
     adapt: Path | None = Field(None, description="folder of unlabelled images to adapt to")
     model: Annotated[str, one_of(MODELS)] = Field("unet", description="network")
-    widths: tuple[int, ...] = Field((16, 32, 64, 128), description="channels of every level")
+    widths: tuple[PositiveInt, ...] = Field(
+        (16, 32, 64, 128), min_length=1, description="channels of every level, bottleneck last"
+    )
     loss: Annotated[str, one_of(LOSSES)] = Field("ce-dice", description="loss")
     steps: int = Field(1000, ge=1, description="steps of training")
-    batch: int = Field(8, ge=1, description="patches a step")
+    batch: int = Field(8, ge=2, description="patches a step")
     patch: int = Field(128, ge=16, description="side of a patch, pixels")
     learning_rate: float = Field(3e-3, gt=0, description="peak learning rate")
     weight_decay: float = Field(1e-4, ge=0, description="of AdamW")
@@ -61,6 +64,16 @@ class Training(Config):
     confidence: float = Field(0.7, ge=0, lt=1, description="least probability of a pseudo-label")
     seed: int = Field(0, ge=0, description="seed")
     device: str = Field("auto", description="auto, cpu or cuda")
+
+    @model_validator(mode="after")
+    def _check_patch(self) -> Self:
+        multiple = 2 ** (len(self.widths) - 1)
+        if self.patch % multiple:
+            raise ValueError(
+                f"patch = {self.patch} is no multiple of {multiple}, as {len(self.widths)} levels "
+                "of pooling need"
+            )
+        return self
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +105,8 @@ def open_source(config: Training) -> Source:
             "holds drawn masks, which --synthetic-only refuses",
             "Leave out --images and --masks, or --synthetic-only",
         )
+    if config.store and (config.images or config.masks):
+        raise InputError(config.store, "is given besides --images and --masks", "Give one of both")
     if (config.images is None) != (config.masks is None):
         raise InputError("training", "needs both --images and --masks, or a store", "Give both")
     if config.images and config.masks:
@@ -101,7 +116,7 @@ def open_source(config: Training) -> Source:
     return from_store(config.store, config.patch)
 
 
-def train(config: Training, out: Path, progress: Progress) -> Path:
+def train(config: Training, out: Path, progress: Progress, overwrite: bool = False) -> Path:
     """Train, adapt if asked to, and return the path of the best checkpoint.
 
     A run that was interrupted goes on from its last checkpoint and ends, bit for bit on a CPU, as
@@ -116,6 +131,8 @@ def train(config: Training, out: Path, progress: Progress) -> Path:
         TensorBoard events.
     progress : callable
         Shows progress, see `Progress`.
+    overwrite : bool
+        Remove an earlier run in `out`, once all input has proved usable.
     """
     source = open_source(config)
     if source.count <= config.validation:
@@ -127,10 +144,14 @@ def train(config: Training, out: Path, progress: Progress) -> Path:
     order = np.random.default_rng(config.seed).permutation(source.count).tolist()
     validation, training = order[: config.validation], order[config.validation :]
     unlabelled = list_images(config.adapt) if config.adapt else []
+    for path in unlabelled:
+        read_micrograph(path)  # what cannot be read is refused now, not after the first phase
     device = devices.choose(config.device)
     torch.manual_seed(config.seed)
     network = build(config.model, len(source.classes), config.widths, device)
     inputs = {"data": source.record["digest"], "adapt": [path.name for path in unlabelled]}
+    if overwrite:
+        checkpoint.discard_run(out)
     state = checkpoint.open_run(out, KIND, config, inputs)
     run = Run(config, out, network, device, source, validation, inputs)
 
@@ -184,9 +205,7 @@ def fit(
     optimiser = torch.optim.AdamW(
         network.parameters(), phase.rate, weight_decay=config.weight_decay
     )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, phase.rate, total_steps=phase.steps, pct_start=0.2, cycle_momentum=False
-    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step / phase.steps))
     loss_of = LOSSES[config.loss]
     step, best, stale = 0, -1.0, 0
     if state:
@@ -263,7 +282,7 @@ def pseudo_labels(
     samples = []
     with progress("label", len(images), 0) as advance:
         for path in images:
-            scene = standardise(read_micrograph(path, min_size=config.patch).scene)
+            scene = standardise(read_micrograph(path).scene)
             corner = [int(rng.integers(max(n - LABELLED, 0) + 1)) for n in scene.shape]
             image = scene[tuple(slice(start, start + LABELLED) for start in corner)]
             mask, probability = segment_with_confidence(teacher, image)
@@ -283,6 +302,12 @@ def pseudo_labels(
 
 def _ended(state: dict[str, Any], config: Training) -> bool:
     return state.get("phase") == "adapt" and bool(state["step"] == config.adapt_steps)
+
+
+def _rate(progress: float) -> float:
+    """Share of the peak learning rate: a rise over the first fifth, then a cosine to zero."""
+    rise, fall = progress / 0.2, max(0.0, progress - 0.2) / 0.8
+    return max(0.02, min(1.0, rise)) * 0.5 * (1 + math.cos(math.pi * fall))
 
 
 def _middle(length: int, most: int, multiple: int) -> slice:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy import fft, ndimage
 
-from phasegen.config import Config, Range
+from phasegen.config import AtLeastOne, Config, NotNegative, Positive, Share
 from phasegen.equations.ordered_precipitates import VARIANTS, ordered_precipitates
 from phasegen.masks import label_variants, magnify
 from phasegen.nucleation import add_nuclei, seed_sites
@@ -49,16 +49,16 @@ its time, which no measurement is compared with."""
 class Ranges(Config):
     """Ranges from which each sample draws; lengths in grid cells, times in model units."""
 
-    magnification: Range = Field((1.4, 2.8), description="image pixels per grid cell")
-    volume_fraction: Range = Field((0.4, 0.52), description="secondary gamma-prime after ageing")
-    nucleus_spacing: Range = Field((9.0, 15.0), description="least distance of first nuclei")
-    nucleus_radius: Range = Field((7.0, 10.0), description="radius of first nuclei")
-    cluster: Range = Field((25.0, 50.0), description="size of a patch of nuclei of one variant")
-    ageing_time: Range = Field((4.0, 40.0), description="duration of the first ageing")
-    free_zone: Range = Field((8.0, 13.0), description="least distance of tertiary nuclei")
-    tertiary_spacing: Range = Field((7.5, 12.0), description="least distance between them")
-    tertiary_radius: Range = Field((2.8, 4.2), description="radius of tertiary nuclei")
-    second_time: Range = Field((2.0, 5.0), description="duration after the second quench")
+    magnification: AtLeastOne = Field((1.4, 2.8), description="image pixels per grid cell, about")
+    volume_fraction: Share = Field((0.4, 0.52), description="secondary gamma-prime after ageing")
+    nucleus_spacing: Positive = Field((9.0, 15.0), description="least distance of first nuclei")
+    nucleus_radius: Positive = Field((7.0, 10.0), description="radius of first nuclei")
+    cluster: Positive = Field((25.0, 50.0), description="size of a patch of nuclei of one variant")
+    ageing_time: Positive = Field((4.0, 40.0), description="duration of the first ageing")
+    free_zone: NotNegative = Field((8.0, 13.0), description="least distance of tertiary nuclei")
+    tertiary_spacing: Positive = Field((7.5, 12.0), description="least distance between them")
+    tertiary_radius: Positive = Field((2.8, 4.2), description="radius of tertiary nuclei")
+    second_time: Positive = Field((2.0, 5.0), description="duration after the second quench")
 
 
 def grow(

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy import fft
 
-from phasegen.config import Config, Range
+from phasegen.config import AtLeastOne, Config, NotNegative, Positive, Share
 from phasegen.equations.cahn_hilliard import cahn_hilliard
 from phasegen.masks import label_periodic, magnify
 from phasegen.recipes.recipe import Recipe
@@ -33,10 +33,12 @@ GRADIENT = 2.0
 class Ranges(Config):
     """Ranges from which each sample draws; lengths in grid cells, times in model units."""
 
-    magnification: Range = Field((1.4, 2.8), description="image pixels per grid cell")
-    composition: Range = Field((0.4, 0.6), description="mean concentration: rich fraction")
-    noise: Range = Field((0.02, 0.1), description="standard deviation of the first fluctuations")
-    time: Range = Field((150.0, 1500.0), description="duration of the ageing")
+    magnification: AtLeastOne = Field((1.4, 2.8), description="image pixels per grid cell, about")
+    composition: Share = Field((0.4, 0.6), description="mean concentration: rich fraction")
+    noise: NotNegative = Field(
+        (0.02, 0.1), description="standard deviation of the first fluctuations"
+    )
+    time: Positive = Field((150.0, 1500.0), description="duration of the ageing")
 
 
 def grow(

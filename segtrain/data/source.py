@@ -50,12 +50,8 @@ class Source:
     record: dict[str, Any]
 
 
-def standardise(pixels: NDArray[Any], scene: NDArray[Any] | None = None) -> NDArray[np.float32]:
-    """Zero mean and unit variance, by the statistics of `scene` (default: all of `pixels`).
-
-    Statistics belong to a whole image, never to a tile, and leave out the info bar.
-    """
-    scene = pixels if scene is None else scene
+def standardise(scene: NDArray[Any]) -> NDArray[np.float32]:
+    """Zero mean and unit variance over a whole image without its info bar, never over a tile."""
     mean, deviation = float(scene.mean(dtype=np.float64)), float(scene.std(dtype=np.float64))
-    result: NDArray[np.float32] = ((pixels - mean) / max(deviation, 1e-6)).astype(np.float32)
-    return result
+    result = (scene - np.float32(mean)) / np.float32(deviation or 1.0)
+    return result.astype(np.float32, copy=False)

@@ -35,8 +35,8 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(widths[0], classes, 1)
         self.multiple = 2 ** len(levels)
         """Sides of the input must be multiples of this."""
-        self.halo = 6 * self.multiple
-        """Upper bound of the receptive-field radius, pixels: 4 a level and way, 2 at the bottom."""
+        self.halo = 7 * self.multiple - 5
+        """Receptive-field radius, pixels: 6 m - 4 for convolutions, m - 1 for pooling windows."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, classes, Y, X) of images (B, channels, Y, X)."""

@@ -1,0 +1,416 @@
+"""Bad input to every command: one line that names the file and the remedy, exit code 2, no trace.
+
+Each test runs in a folder of its own, which must be afterwards, byte for byte, what it was before.
+"""
+
+import re
+import shlex
+import shutil
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+
+from cli import cyclegan, phasegen, segtrain
+from phasegen.images import list_images, write_image
+from phasegen.store import open_store
+from tests.cli.conftest import snapshot
+
+APPS = {"phasegen": phasegen.app, "cyclegan": cyclegan.app, "segtrain": segtrain.app}
+SHAPE = (96, 80)
+RAMP = np.tile(np.arange(SHAPE[1], dtype=np.uint8), (SHAPE[0], 1))
+
+
+@pytest.fixture
+def places(pipeline, simulation, real):
+    """What the braces of a command line stand for."""
+    return {
+        "sim": simulation,
+        "sem": pipeline.sem,
+        "model": pipeline.model,
+        "unfinished": pipeline.unfinished,
+        "checkpoint": pipeline.checkpoint,
+        "images": real.images,
+        "masks": real.masks,
+    }
+
+
+@pytest.fixture
+def refused(run, tmp_path, monkeypatch, places):
+    """Function that runs a command line which must be refused; returns what it said."""
+    monkeypatch.chdir(tmp_path)
+
+    def refused(line, **more):
+        program, *args = shlex.split(line)
+        before = snapshot(tmp_path)
+        code, _, err = run(APPS[program], *(arg.format(**places | more) for arg in args))
+        # A long task may have said how far it has come.
+        *progress, last = err.splitlines()
+        assert all(re.match(r"\w+: \d+/\d+ \(\d+ %\)", line) for line in progress)
+        assert (code, last[:7]) == (2, "error: ")
+        assert re.search(r"\. [A-Z][^.]+\S.*\.$", last), "no remedy"
+        assert snapshot(tmp_path) == before
+        return last
+
+    return refused
+
+
+READ_IMAGES = [
+    "cyclegan fit --real {folder} --sim {sim} --set patch=32",
+    "cyclegan translate {folder} --model {model} --out new",
+    "segtrain --images {folder} --masks {truth} --patch 32 --set validation=1 --out new",
+    "segtrain --store {sem} --adapt {folder} --patch 32 --set widths=[4,8] --steps 1 --out new",
+    "segtrain evaluate --images {folder} --masks {truth} --checkpoint {checkpoint} --out new",
+    "segtrain predict {folder} --checkpoint {checkpoint} --out new",
+]
+
+COLOUR = np.stack([RAMP, RAMP[:, ::-1], RAMP], axis=-1)
+NAN = np.where(RAMP == 7, np.nan, RAMP).astype(np.float32)
+
+BAD_IMAGES = {
+    "text": (lambda path: path.write_text("Magnification 20 kx"), "as an image.*Export it again"),
+    "black": (lambda path: write_image(path, 0 * RAMP), "every pixel is 0.*Leave it out"),
+    "colour": (lambda path: write_image(path, COLOUR), "colour image.*greyscale"),
+    "NaN": (lambda path: tifffile.imwrite(path, NAN), "96 pixels that are NaN.*Replace them"),
+    "small": (lambda path: write_image(path, RAMP[:30]), "patch size of 32.*smaller patch"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_IMAGES)
+@pytest.mark.parametrize("line", READ_IMAGES)
+def test_one_bad_image_among_good_ones(refused, tmp_path, places, line, kind):
+    if kind == "small" and "patch" not in line:
+        pytest.skip("takes images of any size")
+    write, says = BAD_IMAGES[kind]
+    shutil.copytree(places["images"], tmp_path / "folder")
+    shutil.copytree(places["masks"], tmp_path / "truth")
+    write(tmp_path / "folder/bad.tif")  # after the good ones, which bear numbers
+    write_image(tmp_path / "truth/bad.png", RAMP[:30] % 2 if kind == "small" else RAMP % 2)
+    assert re.search(rf"bad\.tif: .*{says}", refused(line, folder="folder", truth="truth"))
+
+
+@pytest.mark.parametrize("line", READ_IMAGES)
+def test_folder_without_images(refused, tmp_path, places, line):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    for folder, says in (
+        ("folder", "holds no image. Give a folder with files of type .tif"),
+        ("file", "is a file, not a folder. Give the folder that holds the images"),
+        ("nowhere", "does not exist"),
+    ):
+        assert f"error: {folder}: {says}" in refused(line, folder=folder, truth=places["masks"])
+
+
+@pytest.mark.parametrize("line", [line for line in READ_IMAGES if "{truth}" in line])
+def test_masks_that_do_not_fit(refused, tmp_path, places, line):
+    truth, last = tmp_path / "truth", len(list_images(places["images"])) - 1
+    given = {"folder": places["images"], "truth": "truth"}
+    assert "error: truth: does not exist" in refused(line, **given)
+    shutil.copytree(places["masks"], truth)
+    (truth / f"{last}.png").unlink()
+    expected = rf"{last}\.tif: has no mask in truth\. Add {last}\.png there"
+    assert re.search(expected, refused(line, **given))
+    write_image(truth / f"{last}.png", RAMP[:, :40] % 2)
+    expected = rf"truth/{last}\.png: is 96 x 40 pixels, its image 96 x 80\. Give the mask"
+    assert re.search(expected, refused(line, **given))
+    write_image(truth / f"{last}.png", RAMP.astype(np.uint16) * 300)
+    expected = rf"truth/{last}\.png: holds uint16 values.*no classes\. Save class indices"
+    assert re.search(expected, refused(line, **given))
+
+
+def test_masks_with_classes_that_the_model_does_not_know(refused, tmp_path, places):
+    shutil.copytree(places["masks"], tmp_path / "truth")
+    write_image(tmp_path / "truth/0.png", RAMP % 4)
+    line = "segtrain evaluate --images {images} --masks truth --checkpoint {checkpoint}"
+    expected = "truth: holds class 3, the model knows 2 (solute-poor, solute-rich). Give masks"
+    assert expected in refused(line)
+
+
+def test_images_that_would_give_one_file(refused, tmp_path, places):
+    shutil.copytree(places["images"], tmp_path / "folder")
+    write_image(tmp_path / "folder/0.png", RAMP)
+    write_image(tmp_path / "folder/0.bmp.png", RAMP)
+    (tmp_path / "folder/0.bmp.png").rename(tmp_path / "folder/0.bmp")
+    for line in (
+        "segtrain predict folder --checkpoint {checkpoint} --out new",
+        "cyclegan translate folder --model {model} --out new",
+    ):
+        assert "folder: holds images that differ in suffix alone. Rename them" in refused(line)
+
+
+READ_STORES = [
+    "phasegen show {store} --out new.png",
+    "phasegen verify {store}",
+    "cyclegan fit --real {images} --sim {store} --set patch=32",
+    "cyclegan translate {store} --model {model} --out new.zarr",
+    "segtrain --store {store} --synthetic-only --patch 32",
+]
+
+
+def cut(path):
+    """Lose the second half of a file."""
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+BAD_STORES = {
+    "chunk cut": (lambda path: cut(path / "image/c/5/0/0/0"), r"/image: sample 5 cannot be read"),
+    "chunk lost": (lambda path: (path / "mask/c/5/0/0").unlink(), r"/mask: sample 5 cannot be"),
+    "metadata cut": (lambda path: cut(path / "zarr.json"), r": the metadata cannot be read"),
+    "array cut": (lambda path: cut(path / "mask/zarr.json"), r": the metadata cannot be read"),
+    "array lost": (lambda path: shutil.rmtree(path / "mask"), r": the metadata cannot be read"),
+    "no store": (lambda path: (path / "zarr.json").unlink(), r": is not a store\. Give a folder"),
+    "nowhere": (lambda path: shutil.rmtree(path), r": does not exist\. Give a folder that"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_STORES)
+@pytest.mark.parametrize("line", READ_STORES)
+def test_damaged_store(refused, tmp_path, places, line, kind):
+    shutil.copytree(places["sim"], tmp_path / "damaged.zarr")
+    damage, says = BAD_STORES[kind]
+    damage(tmp_path / "damaged.zarr")
+    said = refused(line, store="damaged.zarr")
+    if line.startswith("phasegen verify"):
+        says = r": has [12] problems\. See the lines above"
+    assert re.search(f"error: damaged.zarr{says}", said)
+
+
+@pytest.mark.parametrize("line", READ_STORES[2:])
+def test_unfinished_store(refused, tmp_path, places, line):
+    shutil.copytree(places["sim"], tmp_path / "half.zarr")
+    open_store(tmp_path / "half.zarr", "r+").arrays["state"][3] = 0
+    assert re.search(
+        r"half\.zarr: is unfinished.*\. Run the .*again", refused(line, store="half.zarr")
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "cyclegan fit --real {images} --sim {sim} --set patch=100",
+        "segtrain --store {sim} --synthetic-only --patch 100",
+    ],
+)
+def test_samples_smaller_than_a_patch(refused, line):
+    assert re.search(r"sim\.zarr: has (samples|images) of \(96, 96\) pixels", refused(line))
+
+
+READ_CHECKPOINTS = [
+    "cyclegan translate {sim} --model {file} --out new.zarr",
+    "cyclegan translate {images} --model {file} --out new",
+    "segtrain evaluate --images {images} --masks {masks} --checkpoint {file}",
+    "segtrain predict {images} --checkpoint {file} --out new",
+]
+
+
+@pytest.mark.parametrize("line", READ_CHECKPOINTS)
+def test_checkpoint_of_another_program_or_none(refused, tmp_path, places, line):
+    program = line.split()[0]
+    ours, theirs = ("model", "checkpoint") if program == "cyclegan" else ("checkpoint", "model")
+    other = places[theirs]
+    said = refused(line, file=other)
+    assert (
+        f"{other}: is a checkpoint of {'segtrain' if theirs == 'checkpoint' else 'cyclegan'}, not of {program}. Give"
+        in said
+    )
+    shutil.copy(places[ours], tmp_path / "cut.pt")
+    cut(tmp_path / "cut.pt")
+    (tmp_path / "random.pt").write_bytes(np.random.default_rng(0).bytes(4096))
+    (tmp_path / "empty.pt").touch()
+    torch.save({"weights": torch.zeros(3)}, tmp_path / "foreign.pt")
+    for name, says in (
+        ("cut.pt", "is damaged or no checkpoint"),
+        ("random.pt", "is damaged or no checkpoint"),
+        ("empty.pt", "is damaged or no checkpoint"),
+        ("foreign.pt", f"is a checkpoint of another program, not of {program}"),
+        ("nowhere.pt", "does not exist"),
+    ):
+        remedy = f"Give a checkpoint that {program} has written"
+        assert refused(line, file=name) == f"error: {name}: {says}. {remedy}."
+
+
+def test_translation_that_is_not_fitted_to_its_end(refused):
+    said = refused(READ_CHECKPOINTS[0], file="{unfinished}")
+    assert said.endswith("last.pt: is an unfinished fit. Give model.pt of a finished one.")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "cyclegan fit --real {images} --sim {sim} --set patch=32",
+        "cyclegan fit --real {images} --sim {sim} --set patch=32 --method cyclegan",
+        "cyclegan translate {sim} --model {model} --out new.zarr",
+        "segtrain --synthetic-only --store {sem} --patch 32",
+        "segtrain evaluate --images {images} --masks {masks} --checkpoint {checkpoint}",
+        "segtrain predict {images} --checkpoint {checkpoint}",
+    ],
+)
+@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+def test_device_that_is_not_there(refused, line, device):
+    said = refused(f"{line} --device {device}")
+    assert re.search(rf"device '{device}': cannot be used .*\. Use auto, cpu or cuda\.", said)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("phasegen simulate spinodal --n 1 --size 64 --out taken", "is not a store"),
+        ("phasegen show {sim} --out taken/sheet.png", "cannot be written"),
+        (
+            "cyclegan fit --real {images} --sim {sim} --set patch=32 --run taken",
+            "is a file, not a folder",
+        ),
+        ("cyclegan fit --real {images} --sim {sim} --set patch=32 --out taken", "is not a store"),
+        ("cyclegan translate {sim} --model {model} --out taken", "is not a store"),
+        ("cyclegan translate {images} --model {model} --out taken", "is a file, not a folder"),
+        ("segtrain --store {sem} --patch 32 --no-adapt --out taken", "is a file, not a folder"),
+        (
+            "segtrain evaluate --images {images} --masks {masks} --checkpoint {checkpoint} --out taken",
+            "is a file, not a folder",
+        ),
+        (
+            "segtrain predict {images} --checkpoint {checkpoint} --out taken",
+            "is a file, not a folder",
+        ),
+    ],
+)
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_output_that_is_in_the_way(refused, tmp_path, line, says, overwrite):
+    if overwrite and re.search(r"show|evaluate|predict|\{images\} --model", line):
+        pytest.skip("has nothing to overwrite")
+    (tmp_path / "taken").write_text("my notes")
+    said = refused(f"{line} --overwrite" if overwrite else line)
+    assert re.search(rf"error: taken(/sheet\.png)?: {says}.*\. (Give|Choose) a", said)
+
+
+def test_overwriting_removes_nothing_but_runs_and_stores(refused, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis/chapter.tex").write_text("years of work")
+    for line, says in (
+        ("phasegen simulate spinodal --n 1 --size 64 --out thesis", "is not a store"),
+        ("cyclegan fit --real {images} --sim {sim} --set patch=32 --run thesis", "holds no run"),
+        ("cyclegan fit --real {images} --sim {sim} --set patch=32 --out thesis", "is not a store"),
+        ("cyclegan translate {sim} --model {model} --out thesis", "is not a store"),
+        ("segtrain --store {sem} --patch 32 --out thesis", "holds no run"),
+    ):
+        assert f"error: thesis: {says}" in refused(f"{line} --overwrite")
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("phasegen simulate spinodal --n 1 --size 64 --set parameters.tme=3 --out a", ""),
+        ("cyclegan fit --real nowhere --sim {sim} --set patch=32 --run a", "nowhere"),
+        ("cyclegan translate broken.zarr --model {model} --out b", "broken"),
+        ("segtrain --store broken.zarr --patch 32 --out a", "broken"),
+    ],
+)
+def test_overwriting_waits_until_the_input_is_checked(
+    refused, tmp_path, places, pipeline, line, says
+):
+    shutil.copytree(places["sim"], tmp_path / "broken.zarr")
+    cut(tmp_path / "broken.zarr/image/c/5/0/0/0")
+    run = {"cyclegan": places["model"], "segtrain": places["checkpoint"]}.get(line.split()[0])
+    shutil.copytree(run.parent if run else places["sim"], tmp_path / "a")
+    shutil.copytree(places["sem"], tmp_path / "b")
+    assert says in refused(f"{line} --overwrite")
+
+
+def test_input_that_is_also_the_output(refused, tmp_path, places):
+    shutil.copytree(places["images"], tmp_path / "folder")
+    shutil.copytree(places["sim"], tmp_path / "a.zarr")
+    for line in (
+        "segtrain predict folder --checkpoint {checkpoint} --out folder",
+        "cyclegan translate folder --model {model} --out folder",
+        "cyclegan translate a.zarr --model {model} --out a.zarr --overwrite",
+    ):
+        assert re.search(
+            r"is the (folder of the images|store to translate)\. Choose", refused(line)
+        )
+
+
+FIT = "cyclegan fit --real {images} --sim {sim}"
+TRAIN = "segtrain --store {sem} --synthetic-only"
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("phasegen simulate gama-prime", "'gama-prime': is unknown. Did you mean 'gamma-prime'"),
+        ("phasegen simulate steel", "'steel': is unknown. Known recipes: gamma-prime, spinodal"),
+        ("phasegen simulate spinodal --set parameters.tme=3", "'tme'. Did you mean 'time'"),
+        ("phasegen simulate --set microscope.blurr=1", "'microscope.blurr'. Did you mean 'blur'"),
+        ("phasegen simulate --set parmeters.time=1", "'parmeters'. Did you mean 'parameters'"),
+        ("phasegen simulate spinodal --set parameters.time=[9,1]", "time = [9, 1]: Value error"),
+        ("phasegen simulate --n 0", "samples = 0: Input should be greater"),
+        ("phasegen simulate --set size", "--set size: has no '='. Write it as --set key=value"),
+        ("phasegen simulate --set size=[1", "--set size=[1: cannot be read"),
+        (f"{FIT} --method fdda", "method 'fdda': is unknown. Known methods: fda, cyclegan"),
+        (f"{FIT} --set stpes=1", "unknown key 'stpes'. Did you mean 'steps'"),
+        (f"{FIT} --set patch=30", "patch = 30: Input should be greater"),
+        (f"{FIT} --set patch=many", "patch = 'many': Input should be a valid integer"),
+        (f"{FIT} --set band=[0.1,0.9]", "between 0 and 0.5"),
+        (
+            f"{FIT} --config settings.toml",
+            "settings.toml: unknown key 'widht'. Did you mean 'width'",
+        ),
+        (f"{FIT} --config none.toml", "none.toml: cannot be read"),
+        (f"{TRAIN} --model unett", "unknown; did you mean 'unet'"),
+        (f"{TRAIN} --loss dice-ce", "unknown; did you mean 'ce-dice'"),
+        (f"{TRAIN} --set adapt_step=1", "unknown key 'adapt_step'. Did you mean 'adapt_steps'"),
+        (f"{TRAIN} --images {{images}} --masks {{masks}}", "which --synthetic-only refuses"),
+        ("segtrain --images {images}", "needs both --images and --masks"),
+        ("segtrain --synthetic-only", "data/sem.zarr: does not exist. Give"),
+        ("segtrain predict {images}", "runs/segtrain/best.pt: does not exist. Give"),
+        ("cyclegan fit --real {images}", "data/sim.zarr: does not exist. Give"),
+        ("cyclegan translate {images} --out new", "runs/cyclegan/model.pt: does not exist. Give"),
+        (
+            "segtrain --store {sem} --patch 32 --set validation=6",
+            "has 6 images, of which 6 are held",
+        ),
+    ],
+)
+def test_settings_that_do_not_exist_or_fit(refused, tmp_path, line, says):
+    (tmp_path / "settings.toml").write_text("widht = 4\n")
+    assert says in refused(line)
+
+
+def test_one_real_image_is_too_few_for_a_style(refused, tmp_path):
+    (tmp_path / "folder").mkdir()
+    write_image(tmp_path / "folder/only.tif", RAMP)
+    said = refused("cyclegan fit --real folder --sim {sim} --set patch=32")
+    assert said == "error: folder: holds a single image. Give at least two, better five."
+
+
+def test_masks_promised_not_to_be_read_are_not_read(refused, tmp_path, places):
+    """A drawn mask is refused before any file of it is opened."""
+    line = "segtrain --synthetic-only --images {images} --masks nowhere"
+    assert "nowhere: holds drawn masks, which --synthetic-only refuses" in refused(line)
+
+
+def test_grey_stored_as_colour_is_grey(run, tmp_path, monkeypatch, places):
+    monkeypatch.chdir(tmp_path)
+    for name in ("grey", "rgb"):
+        (tmp_path / name).mkdir()
+    for path in list_images(places["images"]):
+        grey = (tifffile.imread(path) >> 8).astype(np.uint8)
+        write_image(tmp_path / "grey" / path.name, grey)
+        write_image(tmp_path / "rgb" / f"{path.stem}.tif", np.stack([grey] * 3, axis=-1))
+    for name in ("grey", "rgb"):
+        given = (
+            "--real",
+            name,
+            "--sim",
+            places["sim"],
+            "--run",
+            f"{name}.run",
+            "--set",
+            "patch=32",
+        )
+        assert run(cyclegan.app, "fit", *given, "--no-translate").code == 0
+        given = ("--checkpoint", places["checkpoint"], "--out", f"{name}.masks")
+        assert run(segtrain.app, "predict", name, *given).code == 0
+    assert snapshot(tmp_path / "grey.masks") == snapshot(tmp_path / "rgb.masks")
+    styles = [torch.load(f"{name}.run/model.pt")["styles"] for name in ("grey", "rgb")]
+    torch.testing.assert_close(*styles, rtol=0, atol=0)

@@ -1,0 +1,97 @@
+"""The real folder: one grey scale for 8 and 16 bits, statistics per image, info bars left out."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from cyclegan import real
+from cyclegan.real import HEADROOM, read_real
+from phasegen.errors import InputError
+from phasegen.images import write_image
+
+
+def grain(shape=(96, 80), seed=0):
+    rng = np.random.default_rng(seed)
+    field = ndimage.gaussian_filter(rng.standard_normal(shape), 1.5)
+    return 0.5 + 0.4 * field / np.abs(field).max()
+
+
+def barred(image, rows=20, white=255):
+    bar = np.zeros((rows, image.shape[1]), image.dtype)
+    bar[6:14, 10:60:4] = white
+    return np.vstack([image, bar])
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """The same scene in 8 and 16 bits, and another one of low contrast."""
+    scene = (grain() * 255).round().astype(np.uint8)
+    write_image(tmp_path / "a.png", scene)
+    write_image(tmp_path / "b.tif", scene.astype(np.uint16) * 57 + 900)
+    write_image(tmp_path / "c.png", (grain(seed=1) * 60 + 20).round().astype(np.uint8))
+    return tmp_path
+
+
+def test_percentiles_of_every_image_leave_headroom(folder):
+    found = read_real(folder, 32)
+    margin = HEADROOM / (1 + 2 * HEADROOM)
+    assert [scene.shape for scene in found.scenes] == [(96, 80)] * 3
+    for scene in found.scenes:
+        assert scene.dtype == np.float32
+        assert 0 <= scene.min() < scene.max() <= 1
+        low, high = np.percentile(scene, (0.5, 99.5))
+        assert (low, high) == pytest.approx((margin, 1 - margin), abs=1e-5)
+
+
+def test_bit_depth_and_offset_do_not_matter(folder):
+    a, b, _ = read_real(folder, 32).scenes
+    np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_the_record_names_files_with_their_statistics(folder):
+    record = read_real(folder, 32).record
+    assert record["folder"] == str(folder.resolve())
+    assert [one["name"] for one in record["files"]] == ["a.png", "b.tif", "c.png"]
+    a, b, _ = record["files"]
+    assert b["low"] == pytest.approx(57 * a["low"] + 900)
+    assert b["high"] == pytest.approx(57 * a["high"] + 900)
+    assert a["bar"] == 0
+
+
+def test_info_bars_are_neither_shown_nor_counted(folder, tmp_path):
+    plain = (grain() * 255).round().astype(np.uint8)
+    write_image(tmp_path / "a.png", barred(plain))
+    found = read_real(folder, 32)
+    assert found.record["files"][0]["bar"] == 20
+    np.testing.assert_allclose(found.scenes[0], found.scenes[1], atol=1e-5)
+    with pytest.raises(InputError, match=r"a\.png.*96 x 80.*without info bar"):
+        read_real(folder, 84)
+
+
+def test_large_images_give_several_equal_scenes(folder, monkeypatch):
+    monkeypatch.setattr(real, "LARGEST", 50)
+    found = read_real(folder, 32)
+    assert len(found.scenes) == 3 * 4
+    assert {scene.shape for scene in found.scenes} == {(48, 40)}
+    monkeypatch.undo()
+    whole = read_real(folder, 32).scenes[0]
+    halves = np.vstack([np.hstack(found.scenes[:2]), np.hstack(found.scenes[2:4])])
+    np.testing.assert_array_equal(halves, whole)
+
+
+@pytest.mark.parametrize("largest", [30, 200])
+def test_the_number_of_scenes_is_limited(tmp_path, monkeypatch, largest):
+    for number in range(10):
+        write_image(tmp_path / f"{number}.png", (grain(seed=number) * 255).astype(np.uint8))
+    monkeypatch.setattr(real, "LARGEST", largest)
+    monkeypatch.setattr(real, "MOST", 6)
+    found = read_real(tmp_path, 16)
+    assert 4 <= len(found.scenes) <= 8
+    assert len(found.record["files"]) == 10  # all of them are read, and identify the run
+
+
+def test_a_single_image_is_no_style(folder):
+    for name in ("b.tif", "c.png"):
+        (folder / name).unlink()
+    with pytest.raises(InputError, match=r"single image.*at least two"):
+        read_real(folder, 32)
