@@ -1,5 +1,6 @@
 """``cyclegan``: give simulated images the look of an unlabelled folder, boundaries in place."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,8 +9,15 @@ import typer
 from cli import common
 from cyclegan.model import fit_model, load_model
 from cyclegan.settings import FULL, Translation
-from cyclegan.translate import measure_drift, prepare, translate_folder, translate_store
+from cyclegan.translate import (
+    has_drifted,
+    measure_drift,
+    prepare,
+    translate_folder,
+    translate_store,
+)
 from phasegen.errors import InputError
+from phasegen.files import written_whole
 from phasegen.store import open_store
 
 app = common.app(
@@ -50,7 +58,14 @@ def fit(
     options = preset | {key: value for key, value in given.items() if value is not None}
     settings = Translation.load(config, set_ or (), real=real, **options)
     if translate and out.exists():
-        open_store(out)  # what is no store is refused now, not after the training
+        # Now, and not after the training.
+        other = open_store(out).config != settings.model_dump(mode="json")
+        if other and not overwrite:
+            raise InputError(
+                out,
+                "was translated with other settings",
+                "Choose another --out and --run, or start afresh with --overwrite",
+            )
     path = fit_model(settings, run, common.progress, overwrite)
     print(f"model: {path}")
     if translate:
@@ -83,14 +98,18 @@ def _translate(model: Path, source: Path, out: Path, device: str, overwrite: boo
     with common.progress("translate", target.samples, done) as advance:
         for _ in translate_store(fitted, simulated, target):
             advance()
-    before, after = measure_drift(simulated, target)
+    drifts = measure_drift(simulated, target)
     common.table(
         ("boundaries", "shift px", "median px", "95 % px"),
         [
-            (name, f"{drift.shift:+.2f}", f"{drift.median:.2f}", f"{drift.p95:.2f}")
-            for name, drift in (("simulated", before), ("translated", after))
+            (name, f"{d.shift:+.2f}", f"{d.median:.2f}", f"{d.p95:.2f}")
+            for name, d in drifts.items()
         ],
     )
+    with written_whole(model.with_name("drift.json")) as partial:
+        partial.write_text(json.dumps({name: d._asdict() for name, d in drifts.items()}, indent=1))
+    if has_drifted(drifts):
+        print("warning: the translation has moved boundaries; the masks no longer fit the images")
     print(f"{target.samples} translated samples in {out}")
 
 

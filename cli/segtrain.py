@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from cli import common
-from phasegen.checkpoint import discard_run
 from phasegen.errors import InputError
 from phasegen.images import list_images
 from phasegen.store import open_store
@@ -55,7 +54,10 @@ def train_command(
     An interrupted run goes on when the same command is given again.
     """
     if context.invoked_subcommand is not None:
+        _refuse_options(context)
         return
+    if adapt and no_adapt:
+        raise InputError(f"--adapt {adapt}", "contradicts --no-adapt", "Leave out one of them")
     settings = Training.load(
         config,
         set_ or (),
@@ -73,11 +75,11 @@ def train_command(
     )
     if settings.store is None and settings.images is None and settings.masks is None:
         settings = settings.model_copy(update={"store": STORE})
-    if settings.adapt is None and settings.store is not None and not no_adapt:
+    if no_adapt:
+        settings = settings.model_copy(update={"adapt": None})
+    elif settings.adapt is None and settings.store is not None:
         settings = settings.model_copy(update={"adapt": _imitated(settings.store)})
-    if overwrite:
-        discard_run(out)
-    print(train(settings, out, common.progress))
+    print(train(settings, out, common.progress, overwrite))
 
 
 @app.command()
@@ -112,25 +114,43 @@ def evaluate(
 def predict(
     folder: Annotated[Path, typer.Argument(help="Folder of images.")],
     checkpoint: Checkpoint = RUN / BEST,
-    out: Annotated[Path, typer.Option(help="Folder for the masks.")] = Path("masks"),
+    out: Annotated[Path, typer.Option(help="Folder for the masks.")] = Path("predictions"),
     device: Device = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace masks.")] = False,
 ) -> None:
-    """Write a class mask for every image, of the same name and size."""
+    """Write a class mask for every image, of the same name and size.
+
+    Its values are the class numbers 0, 1, 2, ..., which look black in most viewers.
+    """
     segmenter = load_segmenter(checkpoint, device)
     if out.resolve() == folder.resolve():
         raise InputError(out, "is the folder of the images", "Choose another --out")
     with common.progress("predict", len(list_images(folder))) as advance:
-        predict_folder(segmenter, folder, out, advance)
+        predict_folder(segmenter, folder, out, overwrite, advance)
     print(out)
 
 
 def _imitated(store: Path) -> Path | None:
     """The real folder whose style a translated store has, if it is still there."""
     for parent in open_store(store).attributes["parents"]:
-        folder = Path(parent["real"]["folder"]) if parent["kind"] == "translation" else None
-        if folder and folder.is_dir():
-            return folder
+        if parent["kind"] == "translation":
+            folder = Path(parent["real"]["folder"])
+            if folder.is_dir():
+                return folder
+            print(f"{folder} is gone: no self-training. Name its new place with --adapt.")
     return None
+
+
+def _refuse_options(context: typer.Context) -> None:
+    """Options of the training that stand before a subcommand would have no effect."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if source is not None and source.name != "DEFAULT":
+            raise InputError(
+                parameter.opts[0],
+                f"is an option of the training, not of {context.invoked_subcommand}",
+                "Put the subcommand's own options behind it",
+            )
 
 
 def main() -> None:

@@ -4,9 +4,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-BAND = (0.01, 0.08)
-"""Range of the half-width of the exchanged block, as a share of the image's size."""
-
 
 def exchange(
     image: NDArray[np.float32], style: NDArray[np.float32], band: float

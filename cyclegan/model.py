@@ -75,17 +75,18 @@ def fit_model(config: Translation, out: Path, progress: Progress, overwrite: boo
         raise InputError(
             config.sim, "is unfinished", "Run the same phasegen simulate command again"
         )
-    if min(source.shape) < config.patch:
+    learn = METHODS[config.method]
+    patch = config.patch if learn else 1
+    if min(source.shape) < patch:
         remedy = f"Simulate larger ones, or --set patch={min(source.shape) // 4 * 4}"
         raise InputError(config.sim, f"has samples of {source.shape} pixels", remedy)
-    real = read_real(config.real, config.patch)
+    real = read_real(config.real, patch)
     inputs = {"sim": digest(config.sim), "real": real.record}
     if overwrite:
         checkpoint.discard_run(out)
     state = checkpoint.open_run(out, KIND, config, inputs)
     if (out / MODEL).is_file() and state:
         return out / MODEL
-    learn = METHODS[config.method]
     weights: dict[str, Tensor] = {}
     if learn is None:
         done = {"config": config.model_dump(mode="json"), "inputs": inputs}
@@ -152,7 +153,7 @@ def _exchanged(
     for index in range(source.samples):
         sample = source.read(index)
         rng = np.random.default_rng((config.seed, index))
-        pairs.append((_style(config, scenes, sample.image[0], rng), sample.mask))
+        pairs.append((_style(config, scenes, sample.grey, rng), sample.mask))
     return pairs
 
 

@@ -42,7 +42,7 @@ def read_real(folder: Path, patch: int) -> RealFolder:
     Raises
     ------
     InputError
-        As `phasegen.images.read_folder` does, and if there is only one image.
+        As `phasegen.images.read_micrograph` does, and if there is only one image.
     """
     paths = list_images(folder)
     if len(paths) < 2:

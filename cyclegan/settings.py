@@ -45,4 +45,4 @@ class Translation(Config):
 
 
 FULL = {"width": 64, "blocks": 9, "critic_width": 64, "patch": 256, "steps": 40_000}
-"""What ``--size full`` changes: the networks of the original paper, for a GPU."""
+"""What ``--size full`` changes: networks as wide and deep as the original paper's, for a GPU."""

@@ -121,7 +121,7 @@ def main(
         shell(f"phasegen simulate --n {samples} --size {size}")
         shell(f"cyclegan fit --real {REAL}")
         shell(f"segtrain --synthetic-only --steps {steps} --set adapt_steps={adapt_steps}")
-        shell(f"segtrain predict {REAL}")
+        shell(f"segtrain predict {REAL} --overwrite")
         shell(f"segtrain evaluate --images {TEST_IMAGES} --masks {TEST_MASKS}")
         compare()
     print(f"\nPictures: {place / REPORT / 'report.html'}")

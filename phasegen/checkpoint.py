@@ -139,6 +139,8 @@ def discard_run(folder: Path) -> None:
         raise InputError(folder, "holds no run to overwrite", "Choose another folder, or empty it")
     _discard(folder)
     (folder / SETTINGS).unlink()
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _discard(folder: Path) -> None:

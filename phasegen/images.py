@@ -118,11 +118,6 @@ def list_images(folder: Path) -> list[Path]:
     return images
 
 
-def read_folder(folder: Path, *, min_size: int = 1) -> list[Micrograph]:
-    """Read every image of a folder; see `list_images` and `read_micrograph` for what is refused."""
-    return [read_micrograph(path, min_size=min_size) for path in list_images(folder)]
-
-
 def grey_range(scene: NDArray[np.float32]) -> tuple[float, float]:
     """The 0.5 and 99.5 percentiles of a scene, or its extremes if these coincide.
 

@@ -41,6 +41,13 @@ class Sample:
     mask: NDArray[np.uint8]
     instance: NDArray[np.uint32] | None
 
+    @property
+    def grey(self) -> NDArray[np.float32]:
+        """First channel, in 0..1 whatever its type."""
+        whole = 1 if self.image.dtype.kind == "f" else np.iinfo(self.image.dtype).max
+        grey: NDArray[np.float32] = self.image[0].astype(np.float32) / np.float32(whole)
+        return grey
+
 
 @dataclass(frozen=True, eq=False)
 class Store:

@@ -207,23 +207,30 @@ def _journey(segmenter: Segmenter, evaluation: Evaluation) -> list[str]:
 
 
 def predict_folder(
-    segmenter: Segmenter, folder: Path, out: Path, advance: Callable[[], None] = lambda: None
+    segmenter: Segmenter,
+    folder: Path,
+    out: Path,
+    overwrite: bool = False,
+    advance: Callable[[], None] = lambda: None,
 ) -> None:
     """Write a class mask for every image of a folder, of the same name and size.
 
-    TIFF stays TIFF, everything else becomes PNG; an existing mask is replaced.
+    TIFF stays TIFF, everything else becomes PNG.
 
     Raises
     ------
     InputError
-        If an image cannot be read, or two of them would give one mask; nothing is written then.
+        If an image cannot be read, two of them would give one mask, or, without `overwrite`, a
+        mask is there already; nothing is written then.
     """
     paths = list_images(folder)
     targets = [out / (p.name if p.suffix.lower() in TIFF else f"{p.stem}.png") for p in paths]
     if len(set(targets)) < len(targets):
         raise InputError(folder, "holds images that differ in suffix alone", "Rename them")
-    for path in paths:
+    for path, target in zip(paths, targets, strict=True):
         read_micrograph(path)
+        if target.exists() and not overwrite:
+            raise InputError(target, "exists already", "Choose another --out, or --overwrite")
     make_folder(out)
     for path, target in zip(paths, targets, strict=True):
         write_image(target, segment(segmenter, read_micrograph(path)))

@@ -7,17 +7,13 @@ elsewhere, so that a report can be mailed, archived and opened years later.
 
 import base64
 import io
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from math import isnan
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.rcsetup import cycler
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -33,10 +29,7 @@ MISSED = (240, 228, 66)
 """True boundary far from every predicted one: yellow."""
 UNJUDGED = (204, 121, 167)
 """Predicted boundary where no truth is known: reddish purple."""
-_CURVES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
-# Matplotlib has no name for "the colour of the text around"; this one stands in for it.
-_INK = "#010203"
 # Smaller pictures are shown with square pixels, larger ones interpolated, lest thin lines vanish.
 _SHARP_BELOW = 256
 
@@ -63,7 +56,6 @@ figcaption { color: var(--soft); font-size: .875rem; max-width: 42rem; }
 img { display: block; width: 100%; height: auto; border-radius: 3px; }
 img.sharp { image-rendering: pixelated; }
 svg { display: block; width: 100%; max-width: 42rem; height: auto; margin-bottom: .5rem; }
-svg text { font-family: inherit !important; }
 .scroll { overflow-x: auto; margin-bottom: .5rem; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .35rem 1.25rem .35rem 0; text-align: right; white-space: nowrap;
@@ -239,48 +231,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], caption: str)
     return _captioned(f'<div class="scroll">{markup}</div>', caption)
 
 
-def curve_plot(
-    series: Mapping[str, Sequence[tuple[float, float]]], xlabel: str, ylabel: str, caption: str = ""
-) -> str:
-    """Block: curves on common axes, as vector graphics in the colours of the page.
-
-    Parameters
-    ----------
-    series : mapping of name to sequence of (x, y)
-        Points that are not finite leave a gap.
-    xlabel, ylabel : str
-        Axis labels, with units.
-    caption : str
-        What the curves show.
-    """
-    style = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "report",
-        "text.parse_math": False,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        **dict.fromkeys(["text.color", "axes.labelcolor", "axes.edgecolor"], _INK),
-        **dict.fromkeys(["xtick.color", "ytick.color", "grid.color"], _INK),
-        "axes.prop_cycle": (cycler(linestyle=["-", "--", ":"]) * cycler(color=_CURVES)),
-    }
-    drawing = io.StringIO()
-    with mpl.rc_context(style):
-        plot = Figure(figsize=(7, 3.6), layout="constrained")
-        axes = plot.add_subplot()
-        lines = [
-            axes.plot(*np.reshape(points, (-1, 2)).T, marker="o" if len(points) < 30 else "", ms=3)
-            for points in series.values()
-        ]
-        axes.grid(alpha=0.15)
-        axes.set_xlabel(xlabel)
-        axes.set_ylabel(ylabel)
-        # Given with their lines, names may begin with an underscore.
-        axes.legend([line for (line,) in lines], list(series), frameon=False)
-        nothing = dict.fromkeys(["Date", "Creator", "Format", "Type"])
-        plot.savefig(drawing, format="svg", transparent=True, metadata=nothing)
-    return _captioned(_inline(drawing.getvalue()), caption)
-
-
 def write_report(path: Path, title: str, blocks: Sequence[str]) -> None:
     """Write a page; until it is complete, an earlier one of this name stays in place.
 
@@ -334,13 +284,6 @@ def _image(title: str, array: NDArray[Any]) -> str:
     sharp = ' class="sharp"' if max(height, width) < _SHARP_BELOW else ""
     source = f"data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}"
     return f'<img{sharp} width="{width}" height="{height}" alt="{escape(title)}" src="{source}">'
-
-
-def _inline(svg: str) -> str:
-    # Within a page the namespaces are implied, and the names of groups would occur once per plot.
-    view, drawing = re.findall(r'<svg [^>]*(viewBox="[^"]*")[^>]*>(.*)', svg, re.DOTALL)[0]
-    drawing = re.sub(r'<g id="[^"]*">', "<g>", drawing)
-    return f"<svg {view}>{drawing}".replace(_INK, "currentColor")
 
 
 def _captioned(content: str, caption: str) -> str:

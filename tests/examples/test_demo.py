@@ -9,6 +9,7 @@ from PIL import Image
 from examples import demo
 from phasegen.microscope import MicroscopeRanges
 from phasegen.store import open_store
+from segtrain.baselines import otsu
 from segtrain.metrics import iou
 
 TINY = {"samples": 5, "size": 128, "steps": 1, "adapt_steps": 1}
@@ -60,7 +61,7 @@ def test_virtual_demo_runs_to_the_table_and_again(
         assert not (place / demo.REAL / name).exists()
     unlabelled = sorted(path.name for path in (place / demo.REAL).iterdir())
     assert len(unlabelled) == demo.UNLABELLED
-    assert sorted(path.name for path in (place / "masks").iterdir()) == unlabelled
+    assert sorted(path.name for path in (place / "predictions").iterdir()) == unlabelled
     content = json.loads((place / demo.REPORT / "metrics.json").read_text())
     assert [source["labels"] for source in content["sources"]] == ["simulated", "predicted"]
     assert (place / demo.REPORT / "report.html").is_file()
@@ -105,4 +106,4 @@ def test_otsu_finds_the_darker_phase_in_any_units() -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, disc.shape)
     for scale in (1, 60_000):
         scene = (scale * (0.7 - 0.3 * disc + noise)).astype(np.float32)
-        assert iou(demo.otsu(scene), disc) > 0.9
+        assert iou(otsu(scene), disc) > 0.9

@@ -57,7 +57,7 @@ def test_later_layers_win(tmp_path: Path) -> None:
     ],
 )
 def test_a_range_is_two_bounds_or_one_number(setting: str, expected: tuple[float, float]) -> None:
-    assert Outer.load(settings=[setting]).magnification == expected
+    assert Outer.load(None, [setting]).magnification == expected
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_range_is_two_bounds_or_one_number(setting: str, expected: tuple[float
 )
 def test_a_wrong_setting_is_explained(settings: list[str], message: str) -> None:
     with pytest.raises(InputError) as caught:
-        Outer.load(settings=settings)
+        Outer.load(None, settings)
     assert message in str(caught.value)
 
 
@@ -112,7 +112,7 @@ def test_draws_lie_in_their_ranges_and_repeat() -> None:
 
 
 def test_saved_configuration_loads_as_itself(tmp_path: Path) -> None:
-    config = Outer.load(settings=["inner.depth=9", "magnification=[1.1, 1.3]"])
+    config = Outer.load(None, ["inner.depth=9", "magnification=[1.1, 1.3]"])
     path = tmp_path / "resolved.yaml"
     config.save(path)
     assert Outer.load(path) == config

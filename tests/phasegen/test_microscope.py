@@ -119,4 +119,4 @@ def test_ranges_are_drawn_within_their_bounds():
 @pytest.mark.parametrize("setting", ["dose=0", "blur=-1", "halo_width=[-1, 3]", "contrast=[1, 0]"])
 def test_impossible_ranges_are_refused(setting):
     with pytest.raises(InputError, match=setting.partition("=")[0]):
-        MicroscopeRanges.load(settings=[setting])
+        MicroscopeRanges.load(None, [setting])

@@ -15,7 +15,6 @@ from segtrain.report import (
     MATCHED,
     MISSED,
     UNJUDGED,
-    curve_plot,
     figure,
     heading,
     overlay,
@@ -175,22 +174,6 @@ def test_table_rows_must_fit_the_header():
         table(["a", "b"], [(1, 2, 3)], "")
 
 
-def test_curve_plot_names_everything():
-    series = {
-        "_loss $x_{$": [(0, 1.0), (1, 0.5), (2, nan)],
-        HOSTILE: [(epoch, 1 / (1 + epoch)) for epoch in range(50)],
-        "nothing yet": [],
-    }
-    page = Page(curve_plot(series, "epoch", "loss [$]", "Training"))
-    assert {*series, "epoch", "loss [$]", "Training"} <= {text.strip() for text in page.texts}
-    fills = " ".join(value for value in page.values("style") if value)
-    assert "currentColor" in fills
-    assert "#0072b2" in fills
-    names = page.values("id")
-    assert len(set(names)) == len(names) > 0
-    assert curve_plot(series, "x", "y") == curve_plot(series, "x", "y")
-
-
 def test_a_report_stands_alone(tmp_path):
     path = tmp_path / "report.html"
     write_report(
@@ -202,7 +185,6 @@ def test_a_report_stands_alone(tmp_path):
             overlay_legend(),
             figure([("image", np.eye(8))], "figure"),
             table(["name", "value"], [("a", 1.0)], "table"),
-            curve_plot({"a": [(0, 1), (1, 2)]}, "x", "y", "curve"),
         ],
     )
     text = path.read_text(encoding="utf-8")

@@ -244,24 +244,25 @@ def test_labels_without_weight_teach_nothing(tmp_path, silent, monkeypatch):
     assert outcome("c", 1, 0) != reference
 
 
-def test_validation_images_are_not_trained_on(simulation, tmp_path, silent, monkeypatch):
-    seen, draw = set(), trainer.draw
+def test_what_is_drawn_in_either_phase(short, tmp_path, silent, monkeypatch):
+    drawn, held_out, draw = [], set(), trainer.draw
 
-    def spy(source, indices, *rest):
-        seen.update(indices)
-        return draw(source, indices, *rest)
-
-    scored = set()
+    def spy(source, indices, count, *rest):
+        drawn.append((source.record["labels"], count, tuple(sorted(indices))))
+        return draw(source, indices, count, *rest)
 
     def validate(run):
-        scored.update(run.validation)
-        return 0.0
+        held_out.update(run.validation)
+        return 0.5
 
     monkeypatch.setattr(trainer, "draw", spy)
     monkeypatch.setattr(trainer, "validate", validate)
-    train(Training(store=simulation, **SHORT), tmp_path / "a", silent)
-    assert len(scored) == 2
-    assert seen == set(range(6)) - scored
+    train(short, tmp_path / "a", silent)
+    others = tuple(sorted(set(range(6)) - held_out))
+    assert len(others) == 4
+    supervised, mixed = drawn[:8], drawn[8:]
+    assert set(supervised) == {("simulated", 3, others)}
+    assert mixed == 6 * [("simulated", 2, others), ("predicted", 1, (0, 1, 2, 3))]
 
 
 def test_early_stopping(simulation, tmp_path, monkeypatch):
@@ -360,6 +361,10 @@ def test_a_run_that_diverges_keeps_no_checkpoint(simulation, tmp_path, silent):
         ({"model": "transformer"}, "model = 'transformer'.*known are unet"),
         ({"step": 5}, "unknown key 'step'. Did you mean 'steps'"),
         ({"patch": 8}, "patch = 8.*greater than or equal to 16"),
+        ({"patch": 36}, "patch = 36 is no multiple of 8"),
+        ({"widths": ()}, "widths = .*at least 1"),
+        ({"widths": (0, 4)}, "widths.*greater than 0"),
+        ({"batch": 1}, "batch = 1.*greater than or equal to 2"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(options, message):
@@ -412,18 +417,41 @@ def test_missing_data(options, message, real, tmp_path, silent):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.xfail(raises=Exception, reason="known: a traceback, or the store is passed over")
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"steps": 5},  # OneCycleLR divides by zero where 0.2 * steps is 1
-        {"adapt_steps": 5},
-        {"batch": 1},  # no patch is left for the unlabelled images
-    ],
-    ids=str,
-)
-def test_unusual_settings_that_should_work(options, short, tmp_path, silent):
-    train(Training(**short.model_dump() | {"steps": 2} | options), tmp_path / "a", silent)
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_phases_of_a_few_steps(steps, short, tmp_path):
+    settings = short.model_copy(update={"steps": steps, "adapt_steps": steps})
+    train(settings, tmp_path / "a", clock := Clock())
+    assert clock.done == {"train": steps, "label": 4, "adapt": steps}
+
+
+def test_both_kinds_of_data_are_refused(simulation, real):
+    settings = Training(store=simulation, **real._asdict(), **SHORT)
+    with pytest.raises(InputError, match=r"sim\.zarr: is given besides --images and --masks"):
+        open_source(settings)
+
+
+def test_unlabelled_images_are_read_before_anything_is_written(simulation, tmp_path, silent):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(b"no image")
+    settings = Training(store=simulation, adapt=folder, **SHORT)
+    with pytest.raises(InputError, match=r"a\.png: cannot be read"):
+        train(settings, tmp_path / "run", silent)
+    assert not (tmp_path / "run").exists()
+
+
+def test_starting_afresh(simulation, tmp_path, silent):
+    settings = Training(store=simulation, **SHORT | {"steps": 1})
+    out = tmp_path / "run"
+    train(settings, out, silent)
+    before = read(out, BEST)
+    # A mistake in the new settings does not cost the earlier run.
+    with pytest.raises(InputError, match="held out"):
+        train(settings.model_copy(update={"validation": 6}), out, silent, overwrite=True)
+    assert read(out, BEST) == before
+    train(settings.model_copy(update={"seed": 1}), out, silent, overwrite=True)
+    assert read(out, BEST)["config"]["seed"] == 1
+    assert read(out, BEST)["network"] != before["network"]
 
 
 def test_too_few_images_to_hold_some_out(simulation, tmp_path, silent):
