@@ -5,8 +5,8 @@ STAMP := $(VENV)/.installed
 PIP := $(RUN) -m pip install --quiet --quiet --disable-pip-version-check
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-# More threads than this only slow small tensors down, and the tests use nothing but small ones.
-THREADS ?= 2
+# One thread in each: the tests use nothing but small tensors, which more threads slow down.
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup test lint types demo clean
@@ -29,8 +29,8 @@ $(STAMP): pyproject.toml constraints.txt | $(RUN)
 	@touch $@
 
 test: $(STAMP) ## Run the tests; ARGS="-k store" picks some
-	OMP_NUM_THREADS=$(THREADS) OPENBLAS_NUM_THREADS=$(THREADS) NUMBA_NUM_THREADS=$(THREADS) \
-	  MPLBACKEND=Agg $(RUN) -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1 \
+	  $(RUN) -m pytest -n $(WORKERS) $(ARGS)
 
 lint: $(STAMP) ## Check style and formatting
 	$(RUN) -m ruff check .

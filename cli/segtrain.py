@@ -126,7 +126,7 @@ def predict(
     if out.resolve() == folder.resolve():
         raise InputError(out, "is the folder of the images", "Choose another --out")
     with common.progress("predict", len(list_images(folder))) as advance:
-        predict_folder(segmenter, folder, out, overwrite, advance)
+        predict_folder(segmenter, folder, out, advance, overwrite)
     print(out)
 
 

@@ -210,8 +210,8 @@ def predict_folder(
     segmenter: Segmenter,
     folder: Path,
     out: Path,
-    overwrite: bool = False,
     advance: Callable[[], None] = lambda: None,
+    overwrite: bool = False,
 ) -> None:
     """Write a class mask for every image of a folder, of the same name and size.
 

@@ -1,10 +1,15 @@
-"""What the tests of the commands share: a way to run one, tiny settings, a model of each kind."""
+"""What the tests of the commands share: ways to run one, tiny settings, a model of each kind."""
 
+import re
+import shlex
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from cli import common, cyclegan, segtrain
+from cli import common, cyclegan, phasegen, segtrain
+
+APPS = {"phasegen": phasegen.app, "cyclegan": cyclegan.app, "segtrain": segtrain.app}
 
 FIT = (
     *("--method", "cyclegan", "--steps", 4, "--set", "patch=32", "--set", "batch=1"),
@@ -32,10 +37,10 @@ class Result(NamedTuple):
 class Pipeline(NamedTuple):
     """Files of the three stages, one run each."""
 
-    sem: object
-    model: object
-    unfinished: object
-    checkpoint: object
+    sem: Path
+    model: Path
+    unfinished: Path
+    checkpoint: Path
 
 
 def call(app, *args):
@@ -75,3 +80,44 @@ def snapshot(folder):
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in sorted(folder.rglob("*"))
     }
+
+
+@pytest.fixture
+def places(pipeline, simulation, real):
+    """What the braces of a command line stand for."""
+    known = {"sim": simulation, "images": real.images, "masks": real.masks}
+    return known | pipeline._asdict()
+
+
+@pytest.fixture
+def command(run, tmp_path, monkeypatch, places):
+    """Function that runs a command line in an empty folder: ``command(line) -> Result``."""
+    monkeypatch.chdir(tmp_path)
+
+    def command(line, **more):
+        program, *args = shlex.split(line)
+        return run(APPS[program], *(arg.format(**places | more) for arg in args))
+
+    return command
+
+
+@pytest.fixture
+def refused(command, tmp_path):
+    """Function that runs a command line as `command` does, which must be refused.
+
+    It says so in one line with a remedy, exits with code 2, and leaves every file and folder as it
+    was. The line is returned.
+    """
+
+    def refused(line, **more):
+        before = snapshot(tmp_path)
+        code, _, err = command(line, **more)
+        # A task may have said how far it has come.
+        *progress, last = err.splitlines()
+        assert all(re.match(r"\w+: \d+/\d+ \(\d+ %\)", line) for line in progress)
+        assert (code, last[:7]) == (2, "error: ")
+        assert re.search(r"\. [A-Z][^.]+\S.*\.$", last), "no remedy"
+        assert snapshot(tmp_path) == before
+        return last
+
+    return refused

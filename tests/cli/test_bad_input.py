@@ -1,6 +1,6 @@
-"""Bad input to every command: one line that names the file and the remedy, exit code 2, no trace.
+"""Bad files given to every command that reads them.
 
-Each test runs in a folder of its own, which must be afterwards, byte for byte, what it was before.
+Each is refused in one line that names it and the remedy, and nothing is written: see `refused`.
 """
 
 import re
@@ -17,50 +17,16 @@ from phasegen.images import list_images, write_image
 from phasegen.store import open_store
 from tests.cli.conftest import snapshot
 
-APPS = {"phasegen": phasegen.app, "cyclegan": cyclegan.app, "segtrain": segtrain.app}
 SHAPE = (96, 80)
 RAMP = np.tile(np.arange(SHAPE[1], dtype=np.uint8), (SHAPE[0], 1))
 
 
-@pytest.fixture
-def places(pipeline, simulation, real):
-    """What the braces of a command line stand for."""
-    return {
-        "sim": simulation,
-        "sem": pipeline.sem,
-        "model": pipeline.model,
-        "unfinished": pipeline.unfinished,
-        "checkpoint": pipeline.checkpoint,
-        "images": real.images,
-        "masks": real.masks,
-    }
-
-
-@pytest.fixture
-def refused(run, tmp_path, monkeypatch, places):
-    """Function that runs a command line which must be refused; returns what it said."""
-    monkeypatch.chdir(tmp_path)
-
-    def refused(line, **more):
-        program, *args = shlex.split(line)
-        before = snapshot(tmp_path)
-        code, _, err = run(APPS[program], *(arg.format(**places | more) for arg in args))
-        # A long task may have said how far it has come.
-        *progress, last = err.splitlines()
-        assert all(re.match(r"\w+: \d+/\d+ \(\d+ %\)", line) for line in progress)
-        assert (code, last[:7]) == (2, "error: ")
-        assert re.search(r"\. [A-Z][^.]+\S.*\.$", last), "no remedy"
-        assert snapshot(tmp_path) == before
-        return last
-
-    return refused
-
-
 READ_IMAGES = [
-    "cyclegan fit --real {folder} --sim {sim} --set patch=32",
+    "cyclegan fit --real {folder} --sim {sim}",
+    "cyclegan fit --real {folder} --sim {sim} --method=cyclegan --set patch=32",
     "cyclegan translate {folder} --model {model} --out new",
     "segtrain --images {folder} --masks {truth} --patch 32 --set validation=1 --out new",
-    "segtrain --store {sem} --adapt {folder} --patch 32 --set widths=[4,8] --steps 1 --out new",
+    "segtrain --store {sem} --adapt {folder} --out new",
     "segtrain evaluate --images {folder} --masks {truth} --checkpoint {checkpoint} --out new",
     "segtrain predict {folder} --checkpoint {checkpoint} --out new",
 ]
@@ -80,7 +46,7 @@ BAD_IMAGES = {
 @pytest.mark.parametrize("kind", BAD_IMAGES)
 @pytest.mark.parametrize("line", READ_IMAGES)
 def test_one_bad_image_among_good_ones(refused, tmp_path, places, line, kind):
-    if kind == "small" and "patch" not in line:
+    if kind == "small" and "--patch" not in line and "=cyclegan" not in line:
         pytest.skip("takes images of any size")
     write, says = BAD_IMAGES[kind]
     shutil.copytree(places["images"], tmp_path / "folder")
@@ -142,7 +108,7 @@ def test_images_that_would_give_one_file(refused, tmp_path, places):
 READ_STORES = [
     "phasegen show {store} --out new.png",
     "phasegen verify {store}",
-    "cyclegan fit --real {images} --sim {store} --set patch=32",
+    "cyclegan fit --real {images} --sim {store}",
     "cyclegan translate {store} --model {model} --out new.zarr",
     "segtrain --store {store} --synthetic-only --patch 32",
 ]
@@ -188,8 +154,8 @@ def test_unfinished_store(refused, tmp_path, places, line):
 @pytest.mark.parametrize(
     "line",
     [
-        "cyclegan fit --real {images} --sim {sim} --set patch=100",
-        "segtrain --store {sim} --synthetic-only --patch 100",
+        "cyclegan fit --real {images} --sim {sim} --method cyclegan --set patch=100",
+        "segtrain --store {sim} --synthetic-only --patch 104",
     ],
 )
 def test_samples_smaller_than_a_patch(refused, line):
@@ -206,15 +172,13 @@ READ_CHECKPOINTS = [
 
 @pytest.mark.parametrize("line", READ_CHECKPOINTS)
 def test_checkpoint_of_another_program_or_none(refused, tmp_path, places, line):
-    program = line.split()[0]
-    ours, theirs = ("model", "checkpoint") if program == "cyclegan" else ("checkpoint", "model")
-    other = places[theirs]
-    said = refused(line, file=other)
-    assert (
-        f"{other}: is a checkpoint of {'segtrain' if theirs == 'checkpoint' else 'cyclegan'}, not of {program}. Give"
-        in said
-    )
-    shutil.copy(places[ours], tmp_path / "cut.pt")
+    program, other = line.split()[0], "segtrain"
+    ours, theirs = places["model"], places["checkpoint"]
+    if program == "segtrain":
+        other, ours, theirs = "cyclegan", theirs, ours
+    expected = f"error: {theirs}: is a checkpoint of {other}, not of {program}. Give a checkpoint"
+    assert expected in refused(line, file=theirs)
+    shutil.copy(ours, tmp_path / "cut.pt")
     cut(tmp_path / "cut.pt")
     (tmp_path / "random.pt").write_bytes(np.random.default_rng(0).bytes(4096))
     (tmp_path / "empty.pt").touch()
@@ -230,15 +194,15 @@ def test_checkpoint_of_another_program_or_none(refused, tmp_path, places, line):
         assert refused(line, file=name) == f"error: {name}: {says}. {remedy}."
 
 
-def test_translation_that_is_not_fitted_to_its_end(refused):
-    said = refused(READ_CHECKPOINTS[0], file="{unfinished}")
+def test_translation_that_is_not_fitted_to_its_end(refused, places):
+    said = refused(READ_CHECKPOINTS[0], file=places["unfinished"])
     assert said.endswith("last.pt: is an unfinished fit. Give model.pt of a finished one.")
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        "cyclegan fit --real {images} --sim {sim} --set patch=32",
+        "cyclegan fit --real {images} --sim {sim}",
         "cyclegan fit --real {images} --sim {sim} --set patch=32 --method cyclegan",
         "cyclegan translate {sim} --model {model} --out new.zarr",
         "segtrain --synthetic-only --store {sem} --patch 32",
@@ -330,63 +294,11 @@ def test_input_that_is_also_the_output(refused, tmp_path, places):
         )
 
 
-FIT = "cyclegan fit --real {images} --sim {sim}"
-TRAIN = "segtrain --store {sem} --synthetic-only"
-
-
-@pytest.mark.parametrize(
-    ("line", "says"),
-    [
-        ("phasegen simulate gama-prime", "'gama-prime': is unknown. Did you mean 'gamma-prime'"),
-        ("phasegen simulate steel", "'steel': is unknown. Known recipes: gamma-prime, spinodal"),
-        ("phasegen simulate spinodal --set parameters.tme=3", "'tme'. Did you mean 'time'"),
-        ("phasegen simulate --set microscope.blurr=1", "'microscope.blurr'. Did you mean 'blur'"),
-        ("phasegen simulate --set parmeters.time=1", "'parmeters'. Did you mean 'parameters'"),
-        ("phasegen simulate spinodal --set parameters.time=[9,1]", "time = [9, 1]: Value error"),
-        ("phasegen simulate --n 0", "samples = 0: Input should be greater"),
-        ("phasegen simulate --set size", "--set size: has no '='. Write it as --set key=value"),
-        ("phasegen simulate --set size=[1", "--set size=[1: cannot be read"),
-        (f"{FIT} --method fdda", "method 'fdda': is unknown. Known methods: fda, cyclegan"),
-        (f"{FIT} --set stpes=1", "unknown key 'stpes'. Did you mean 'steps'"),
-        (f"{FIT} --set patch=30", "patch = 30: Input should be greater"),
-        (f"{FIT} --set patch=many", "patch = 'many': Input should be a valid integer"),
-        (f"{FIT} --set band=[0.1,0.9]", "between 0 and 0.5"),
-        (
-            f"{FIT} --config settings.toml",
-            "settings.toml: unknown key 'widht'. Did you mean 'width'",
-        ),
-        (f"{FIT} --config none.toml", "none.toml: cannot be read"),
-        (f"{TRAIN} --model unett", "unknown; did you mean 'unet'"),
-        (f"{TRAIN} --loss dice-ce", "unknown; did you mean 'ce-dice'"),
-        (f"{TRAIN} --set adapt_step=1", "unknown key 'adapt_step'. Did you mean 'adapt_steps'"),
-        (f"{TRAIN} --images {{images}} --masks {{masks}}", "which --synthetic-only refuses"),
-        ("segtrain --images {images}", "needs both --images and --masks"),
-        ("segtrain --synthetic-only", "data/sem.zarr: does not exist. Give"),
-        ("segtrain predict {images}", "runs/segtrain/best.pt: does not exist. Give"),
-        ("cyclegan fit --real {images}", "data/sim.zarr: does not exist. Give"),
-        ("cyclegan translate {images} --out new", "runs/cyclegan/model.pt: does not exist. Give"),
-        (
-            "segtrain --store {sem} --patch 32 --set validation=6",
-            "has 6 images, of which 6 are held",
-        ),
-    ],
-)
-def test_settings_that_do_not_exist_or_fit(refused, tmp_path, line, says):
-    (tmp_path / "settings.toml").write_text("widht = 4\n")
-    assert says in refused(line)
-
-
 def test_one_real_image_is_too_few_for_a_style(refused, tmp_path):
     (tmp_path / "folder").mkdir()
     write_image(tmp_path / "folder/only.tif", RAMP)
-    said = refused("cyclegan fit --real folder --sim {sim} --set patch=32")
+    said = refused("cyclegan fit --real folder --sim {sim}")
     assert said == "error: folder: holds a single image. Give at least two, better five."
-
-
-def test_masks_promised_not_to_be_read_are_not_read(refused, tmp_path, places):
-    """A drawn mask is refused before any file of it is opened."""
-    line = "segtrain --synthetic-only --images {images} --masks nowhere"
-    assert "nowhere: holds drawn masks, which --synthetic-only refuses" in refused(line)
 
 
 def test_grey_stored_as_colour_is_grey(run, tmp_path, monkeypatch, places):

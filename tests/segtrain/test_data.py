@@ -84,7 +84,7 @@ def test_an_unfinished_store_is_refused(tmp_path):
 
 def test_a_store_must_hold_a_patch(simulation):
     assert from_store(simulation, 96).count == 6
-    with pytest.raises(InputError, match=r"images of \(96, 96\) pixels.*--patch below 97"):
+    with pytest.raises(InputError, match=r"images of \(96, 96\) pixels.*Use --patch 96 or less"):
         from_store(simulation, 97)
 
 

@@ -317,10 +317,14 @@ def test_masks_have_name_and_size_of_their_images(tmp_path, network):
             assert (file.format, file.mode) == ("PNG", "L")
 
 
-def test_an_existing_mask_is_replaced(tmp_path, monkeypatch):
+def test_an_existing_mask_is_replaced_only_on_demand(tmp_path, monkeypatch):
     images, masks = folders(tmp_path, 3, count=1)
+    drawn = read_mask(masks / "0.png")
     answers(monkeypatch, lambda micrograph: np.full(micrograph.pixels.shape, 2))
-    predict_folder(model(), images, masks)
+    with pytest.raises(InputError, match=r"0\.png: exists already"):
+        predict_folder(model(), images, masks)
+    np.testing.assert_array_equal(read_mask(masks / "0.png"), drawn)
+    predict_folder(model(), images, masks, overwrite=True)
     assert (read_mask(masks / "0.png") == 2).all()
 
 
