@@ -74,7 +74,7 @@ def fit(
 
 @app.command("translate")
 def translate_command(
-    source: Annotated[Path, typer.Argument(help="Store, or folder of images.")],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Store, or folder of images.")],
     out: Annotated[Path, typer.Option(help="Store or folder to write.")],
     model: Annotated[Path, typer.Option(help="Model of `cyclegan fit`.")] = RUN / "model.pt",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",

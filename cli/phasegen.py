@@ -16,7 +16,9 @@ app = common.app("phasegen", "Simulate microstructures whose every pixel is know
 
 @app.command()
 def simulate(
-    recipe: Annotated[str | None, typer.Argument(help="See `phasegen list`.")] = None,
+    recipe: Annotated[
+        str | None, typer.Argument(metavar="RECIPE", help="See `phasegen list`.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Store to create or go on with.")] = Path(
         "data/sim.zarr"
     ),

@@ -112,7 +112,7 @@ def evaluate(
 
 @app.command()
 def predict(
-    folder: Annotated[Path, typer.Argument(help="Folder of images.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of images.")],
     checkpoint: Checkpoint = RUN / BEST,
     out: Annotated[Path, typer.Option(help="Folder for the masks.")] = Path("predictions"),
     device: Device = "auto",

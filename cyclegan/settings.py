@@ -24,7 +24,7 @@ class Translation(Config):
     sim: Path = Field(Path("data/sim.zarr"), description="store to translate")
     method: str = Field("fda", description="cyclegan or fda")
     band: Band = Field((0.01, 0.08), description="half-width of the exchanged frequencies, 0..0.5")
-    seed: int = Field(0, ge=0, description="seed")
+    seed: int = Field(0, ge=0, lt=2**63, description="seed")
     device: str = Field("auto", description="auto, cpu or cuda")
     width: int = Field(16, ge=1, description="channels of the generator at full resolution")
     blocks: int = Field(3, ge=1, description="residual blocks of the generator")

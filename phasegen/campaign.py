@@ -29,7 +29,7 @@ class Simulation(Config):
     recipe: str = Field("gamma-prime", description="name of the microstructure")
     samples: int = Field(48, ge=1, description="number of samples")
     size: int = Field(512, ge=32, description="side of the square images, pixels")
-    seed: int = Field(0, ge=0, description="seed of the whole campaign")
+    seed: int = Field(0, ge=0, lt=2**63, description="seed of the whole campaign")
     keep_fields: bool = Field(False, description="store the order parameters too")
     parameters: dict[str, Any] = Field({}, description="ranges of the recipe")
     microscope: MicroscopeRanges = MicroscopeRanges()
@@ -124,7 +124,7 @@ def run(target: Store, workers: int = 0) -> Iterator[int]:
     """
     simulation = Simulation.load(**target.config)
     missing = [int(i) for i in target.missing()]
-    workers = min(workers or len(os.sched_getaffinity(0)), len(missing))
+    workers = min(workers or _processors(), len(missing))
     jobs = [(simulation, int(target.seeds[i])) for i in missing]
     if workers <= 1:
         for index, job in zip(missing, jobs, strict=True):
@@ -142,6 +142,13 @@ def run(target: Store, workers: int = 0) -> Iterator[int]:
                 yield index
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _processors() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _follow_parent() -> None:

@@ -108,8 +108,9 @@ def open_run(folder: Path, kind: str, config: Config, inputs: dict[str, Any]) ->
     last = folder / LAST
     if not last.exists():
         make_folder(folder)
-        # Without a last state the others are leftovers, and would be mistaken for this run's.
-        _discard(folder)
+        if (folder / SETTINGS).exists():
+            # Leftovers of a run without a last state would be mistaken for this one's.
+            _discard(folder)
         config.save(folder / SETTINGS)
         return {}
     state = load(last, kind)

@@ -62,7 +62,7 @@ class Training(Config):
     adapt_steps: int = Field(400, ge=1, description="steps of self-training")
     adapt_rate: float = Field(1e-3, gt=0, description="peak learning rate of self-training")
     confidence: float = Field(0.7, ge=0, lt=1, description="least probability of a pseudo-label")
-    seed: int = Field(0, ge=0, description="seed")
+    seed: int = Field(0, ge=0, lt=2**63, description="seed")
     device: str = Field("auto", description="auto, cpu or cuda")
 
     @model_validator(mode="after")

@@ -3,12 +3,13 @@
 from difflib import get_close_matches
 
 from phasegen.errors import InputError
-from phasegen.recipes import gamma_prime, spinodal
+from phasegen.recipes.gamma_prime import RECIPE as GAMMA_PRIME
 from phasegen.recipes.recipe import Microstructure, Recipe
+from phasegen.recipes.spinodal import RECIPE as SPINODAL
 
 __all__ = ["RECIPES", "Microstructure", "Recipe", "find"]
 
-RECIPES: dict[str, Recipe] = {r.name: r for r in (gamma_prime.RECIPE, spinodal.RECIPE)}
+RECIPES: dict[str, Recipe] = {r.name: r for r in (GAMMA_PRIME, SPINODAL)}
 
 
 def find(name: str) -> Recipe:

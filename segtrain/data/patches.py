@@ -29,7 +29,6 @@ def augmentation(patch: int) -> K.AugmentationSequential:
         K.RandomContrast((0.7, 1.4), clip_output=False, p=0.5, keepdim=True),
         K.RandomGaussianNoise(std=0.2, p=0.3, keepdim=True),
         data_keys=["input", "mask", "mask"],
-        extra_args={"mask": {"resample": "nearest", "align_corners": None}},
     )
 
 

@@ -93,6 +93,7 @@ def places(pipeline, simulation, real):
 def command(run, tmp_path, monkeypatch, places):
     """Function that runs a command line in an empty folder: ``command(line) -> Result``."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
 
     def command(line, **more):
         program, *args = shlex.split(line)

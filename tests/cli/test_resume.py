@@ -48,25 +48,29 @@ def start(program, args, log):
         )
 
 
+def content(path):
+    """What changes with every write of a file, or of a new chunk into a folder."""
+    if path.is_dir():
+        return {name for name in os.listdir(path) if name.isdecimal()}
+    return path.stat().st_mtime_ns if path.exists() else set()
+
+
 def killed(program, args, log, word, path, writes, rng):
     """Kill a command after its log says `word` and `path` changed `writes` times, and a moment.
 
     Returns whether it was still at work.
     """
 
-    def changed():
-        return path.stat().st_mtime_ns if path.exists() else None
-
     process, deadline = start(program, args, log), time.monotonic() + PATIENCE
     while word not in log.read_text() and process.poll() is None:
         assert time.monotonic() < deadline, f"no sign of {word!r}"
         time.sleep(0.005)
-    seen = changed()
+    seen = content(path)
     while writes and process.poll() is None:
         assert time.monotonic() < deadline, f"{path} stays as it is"
         time.sleep(0.001)
-        if changed() != seen:
-            seen, writes = changed(), writes - 1
+        if (now := content(path)) != seen:
+            seen, writes = now, writes - 1
     time.sleep(rng.uniform(0, 0.05))
     process.kill()
     # Workers hold the pipe open too: it ends when the last of them has gone.
@@ -106,11 +110,12 @@ def equal(ours, theirs):
     return torch.equal(ours, theirs) if isinstance(ours, torch.Tensor) else ours == theirs
 
 
-def same_run(ours, theirs):
+def same_run(ours, theirs, without=()):
     """Assert that two folders hold the same run, but for its TensorBoard events."""
-    names = [{p.name for p in one.iterdir() if "tfevents" not in p.name} for one in (ours, theirs)]
-    assert names[0] == names[1]
-    for name in names[0]:
+    found, expected = ({path.name for path in one.iterdir()} for one in (ours, theirs))
+    files = {name for name in found if "tfevents" not in name}
+    assert files == {name for name in expected if "tfevents" not in name}.difference(without)
+    for name in files:
         one, other = ours / name, theirs / name
         if name.endswith(".pt"):
             assert equal(torch.load(one), torch.load(other)), f"{name} differs"
@@ -229,7 +234,7 @@ def test_death_at_every_write_of_a_fit(mortal, tmp_path, monkeypatch, brief, sim
     monkeypatch.chdir(tmp_path)
     while mortal(cyclegan.app, (*args, "--overwrite"), count):
         assert call(cyclegan.app, *args) == 0
-        same_run(tmp_path / "fit", brief / "fit")
+        same_run(tmp_path / "fit", brief / "fit", without=["drift.json"])
         count += 1
     assert count == 4  # settings, two checkpoints, the model
 
@@ -244,7 +249,7 @@ def test_death_at_every_write_of_a_training(mortal, tmp_path, monkeypatch, brief
     assert count > 8
 
 
-@pytest.mark.parametrize("count", np.random.default_rng(0).integers(1, 40, 4).tolist())
+@pytest.mark.parametrize("count", np.random.default_rng(0).integers(0, 32, 4).tolist())
 def test_death_at_a_write_of_a_translation(mortal, tmp_path, monkeypatch, brief, simulation, count):
     args = ("translate", simulation, "--model", brief / "fit/model.pt", "--out", "sem.zarr")
     monkeypatch.chdir(tmp_path)
@@ -278,9 +283,10 @@ def test_a_finished_command_changes_nothing(run, whole, monkeypatch, finished):
     [
         (0, ("--seed", 1), "sim.zarr: was simulated with other settings (seed). Choose another"),
         (0, ("--n", 17), "sim.zarr: was simulated with other settings (samples)"),
-        (0, ("--set", "microscope.blur=1"), "was simulated with other settings (microscope)"),
-        (1, ("--seed", 1), "fit: holds a run with other settings or data (seed). Choose another"),
-        (1, ("--method", "fda"), "fit: holds a run with other settings or data (method)"),
+        (0, ("--set", "microscope.blur=1"), "sim.zarr: was simulated with other settings (micro"),
+        (1, ("--seed", 1), "sem.zarr: was translated with other settings. Choose another --out"),
+        (1, ("--seed", 1, "--no-translate"), "fit: holds a run with other settings or data (seed)"),
+        (1, ("--method", "fda", "--no-translate"), "fit: holds a run with other settings or data"),
         (2, ("--seed", 1), "train: holds a run with other settings or data (seed). Choose another"),
         (2, ("--no-adapt",), "train: holds a run with other settings or data (adapt"),
     ],
@@ -291,8 +297,7 @@ def test_other_settings_are_refused(run, whole, monkeypatch, finished, which, ch
     app, args = finished[which]
     code, out, err = run(app, *args, *change)
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert err.startswith(f"error: {says}" if ":" in says else "error: ")
-    assert says in err
+    assert err.startswith(f"error: {says}")
     assert snapshot(whole) == before
 
 

@@ -39,7 +39,7 @@ def nickel(tmp_path: Path) -> Path:
 def test_virtual_demo_runs_to_the_table_and_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0}, raising=False)
     demo.main(tmp_path, tmp_path / "no data", **TINY)
     first = capsys.readouterr().out
     place = tmp_path / "virtual_microscope"

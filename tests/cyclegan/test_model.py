@@ -1,0 +1,185 @@
+"""Fitted translations: what they hold, that they come back the same, and what they refuse."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from cyclegan.model import fit_model, load_model, translate
+from cyclegan.real import read_real
+from cyclegan.settings import Translation
+from phasegen import checkpoint
+from phasegen.errors import InputError
+from phasegen.store import open_store
+
+TINY = {"width": 4, "blocks": 1, "critic_width": 4, "batch": 1, "steps": 3, "checkpoint_every": 2}
+
+
+def settings(simulation, real, **changes):
+    given = {"sim": simulation, "real": real.images, "patch": 32, "device": "cpu"}
+    return Translation(**given | changes)
+
+
+@pytest.fixture(scope="module")
+def fda(tmp_path_factory, simulation, real, silent):
+    return fit_model(settings(simulation, real), tmp_path_factory.mktemp("fda"), silent)
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory, simulation, real, silent):
+    config = settings(simulation, real, method="cyclegan", **TINY)
+    return fit_model(config, tmp_path_factory.mktemp("cyclegan"), silent)
+
+
+def styles_of(path):
+    return checkpoint.load(path, "cyclegan")["styles"]
+
+
+def test_a_model_holds_the_scenes_and_says_where_they_come_from(fda, real):
+    model = load_model(fda, "cpu")
+    found = read_real(real.images, 32)
+    assert model.generator is None
+    for style, scene in zip(model.styles, found.scenes, strict=True):
+        np.testing.assert_array_equal(style, scene)
+    assert model.record["method"] == "fda"
+    assert model.record["real"] == found.record
+    assert len(model.record["fingerprint"]) == 64
+
+
+def test_the_fingerprint_is_that_of_the_content(fda, learned, simulation, real, silent, tmp_path):
+    again = fit_model(settings(simulation, real), tmp_path / "same", silent)
+    assert load_model(again).record == load_model(fda).record
+    other = fit_model(settings(simulation, real, seed=1), tmp_path / "other", silent)
+    prints = {load_model(path).record["fingerprint"] for path in (fda, learned, other)}
+    assert len(prints) == 3
+
+
+def test_translation_is_the_exchange_with_a_random_scene(fda, simulation):
+    """Every scene turns up, always at a size within the band, and nothing else is done."""
+    model = load_model(fda, "cpu")
+    image = open_store(simulation).load("image", 0)[0, :80, :80]
+    results = [translate(model, image, seed) for seed in range(24)]
+    for result in results:
+        assert result.shape == image.shape
+        assert result.dtype == np.float32
+        assert 0 <= result.min() <= result.max() <= 1
+    means = np.unique([result.mean().round(3) for result in results])
+    assert len(means) > 3
+    np.testing.assert_array_equal(translate(model, image, 5), results[5])
+    # Above the band the spectrum is that of the image, but for what was clipped.
+    high = np.abs(np.fft.fftfreq(80)) > model.config.band[1]
+    spectra = [np.fft.fft2(one)[high][:, high] for one in (image, results[0])]
+    np.testing.assert_allclose(spectra[1], spectra[0], atol=0.02 * np.abs(spectra[0]).max())
+
+
+def test_a_band_of_zero_leaves_everything_but_the_mean(simulation, real, silent, tmp_path):
+    model = load_model(fit_model(settings(simulation, real, band=0), tmp_path, silent))
+    image = open_store(simulation).load("image", 0)[0]
+    change = translate(model, image, 0) - image
+    assert np.ptp(change[(image > 0.2) & (image < 0.8)]) < 1e-5
+
+
+def test_the_style_is_that_of_the_real_folder(fda, simulation, real):
+    """Uneven light, which the simulation lacks, is there after the translation."""
+    store, model = open_store(simulation), load_model(fda, "cpu")
+    low = [(0, 1), (1, 0), (1, 1), (0, 2), (2, 0)]
+
+    def unevenness(images):
+        return np.mean([[np.abs(np.fft.fft2(i)[k]) / i.size for k in low] for i in images])
+
+    images = [store.load("image", index)[0] for index in range(store.samples)]
+    before = unevenness(images)
+    after = unevenness([translate(model, image, n) for n, image in enumerate(images)])
+    target = unevenness([np.asarray(style) for style in model.styles])
+    assert target > 1.5 * before
+    assert abs(after - target) < 0.4 * abs(before - target)
+
+
+def test_the_learned_part_comes_after_the_exchange(learned, fda, simulation):
+    model, plain = load_model(learned, "cpu"), load_model(fda, "cpu")
+    image = open_store(simulation).load("image", 0)[0]
+    last = model.generator.last
+    torch.nn.init.zeros_(last.weight)
+    torch.nn.init.constant_(last.bias, 0.5)
+    before, after = translate(plain, image, 3), translate(model, image, 3)
+    free = (before > 0) & (before < 1) & (after < 1)
+    shift = model.config.bound * np.tanh(0.5)
+    np.testing.assert_allclose((after - before)[free], shift, atol=1e-3)
+
+
+def test_tiles_of_the_generator_leave_no_seam(learned, monkeypatch):
+    model = load_model(learned, "cpu")
+    torch.manual_seed(0)
+    for parameter in model.generator.parameters():
+        torch.nn.init.normal_(parameter, std=0.15)
+    image = np.random.default_rng(0).random((150, 130)).astype(np.float32)
+    whole = translate(model, image, 0)
+    monkeypatch.setattr("cyclegan.model.TILE", 40)
+    tiled = translate(model, image, 0)
+    assert np.abs(whole - image).max() > 0.05
+    np.testing.assert_allclose(tiled, whole, atol=1e-3)
+
+
+def test_a_learned_model_comes_back_the_same(learned):
+    first, second = load_model(learned), load_model(learned)
+    weights = checkpoint.load(learned, "cyclegan")["generator"]
+    for name, tensor in first.generator.state_dict().items():
+        assert torch.equal(tensor, second.generator.state_dict()[name])
+        assert torch.equal(tensor, weights[name])
+    last = checkpoint.load(learned.parent / checkpoint.LAST, "cyclegan")["networks"]
+    assert all(torch.equal(weights[name], last[f"to_real.{name}"]) for name in weights)
+    assert not first.generator.training
+
+
+@pytest.mark.parametrize("method", ["fda", "cyclegan"])
+def test_a_finished_fit_is_not_repeated(fda, learned, simulation, real, method):
+    path = {"fda": fda, "cyclegan": learned}[method]
+    extra = {"method": method} | (TINY if method == "cyclegan" else {})
+    before = path.stat().st_mtime_ns
+
+    def progress(*_):
+        raise AssertionError("trained again")
+
+    assert fit_model(settings(simulation, real, **extra), path.parent, progress) == path
+    assert path.stat().st_mtime_ns == before
+
+
+def test_other_settings_or_images_are_another_run(fda, simulation, real, silent, tmp_path):
+    with pytest.raises(InputError, match=r"other settings or data \(seed\)"):
+        fit_model(settings(simulation, real, seed=1), fda.parent, silent)
+    for part in ("images", "run"):
+        source = real.images if part == "images" else fda.parent
+        shutil.copytree(source, tmp_path / part)
+    (tmp_path / "images" / "0.tif").unlink()
+    moved = real._replace(images=tmp_path / "images")
+    with pytest.raises(InputError, match=r"other settings or data \(real, real\)"):
+        fit_model(settings(simulation, moved), tmp_path / "run", silent)
+
+
+def test_an_unfinished_fit_is_no_model(learned):
+    with pytest.raises(InputError, match=r"last\.pt: is an unfinished fit.*model\.pt"):
+        load_model(learned.with_name(checkpoint.LAST))
+
+
+def test_patches_must_fit_the_samples(simulation, real, silent, tmp_path):
+    config = settings(simulation, real, method="cyclegan", patch=128)
+    with pytest.raises(InputError, match=r"sim\.zarr: has samples of \(96, 96\).*patch=96"):
+        fit_model(config, tmp_path / "run", silent)
+    assert not (tmp_path / "run").exists()
+    # The exchange takes no patches.
+    fit_model(settings(simulation, real, patch=128), tmp_path / "run", silent)
+
+
+def test_methods_are_known_by_name(simulation, real, silent, tmp_path):
+    with pytest.raises(InputError, match=r"'cut' is unknown|'cut': is unknown"):
+        fit_model(settings(simulation, real, method="cut"), tmp_path / "run", silent)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unfinished_store_is_refused(simulation, real, silent, tmp_path):
+    shutil.copytree(simulation, tmp_path / "sim.zarr")
+    open_store(tmp_path / "sim.zarr", "r+").arrays["state"][2] = 0
+    with pytest.raises(InputError, match=r"is unfinished.*simulate command again"):
+        fit_model(settings(tmp_path / "sim.zarr", real), tmp_path / "run", silent)
+    assert not (tmp_path / "run").exists()

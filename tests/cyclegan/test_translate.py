@@ -1,0 +1,172 @@
+"""Whole stores and folders: masks untouched, provenance recorded, interrupted and resumed."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from cyclegan.geometry import Drift
+from cyclegan.model import fit_model, load_model, translate
+from cyclegan.settings import Translation
+from cyclegan.translate import (
+    has_drifted,
+    measure_drift,
+    prepare,
+    translate_folder,
+    translate_store,
+)
+from phasegen.errors import InputError
+from phasegen.images import read_micrograph, write_image
+from phasegen.store import create, digest, open_store, verify
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory, simulation, real, silent):
+    config = Translation(sim=simulation, real=real.images, device="cpu")
+    return load_model(fit_model(config, tmp_path_factory.mktemp("fda"), silent), "cpu")
+
+
+@pytest.fixture(scope="module")
+def translated(tmp_path_factory, model, simulation):
+    path = tmp_path_factory.mktemp("translated") / "deep" / "sem.zarr"
+    source = open_store(simulation)
+    assert list(translate_store(model, source, prepare(model, source, path))) == list(range(6))
+    return path
+
+
+def test_everything_but_the_image_is_that_of_the_simulation(translated, simulation):
+    assert verify(translated) == []
+    ours, theirs = open_store(translated), open_store(simulation)
+    assert ours.kind == "translation"
+    assert (ours.classes, ours.parameters) == (theirs.classes, theirs.parameters)
+    np.testing.assert_array_equal(ours.seeds, theirs.seeds)
+    for index in range(ours.samples):
+        found, source = ours.read(index), theirs.read(index)
+        np.testing.assert_array_equal(found.mask, source.mask)
+        np.testing.assert_array_equal(found.instance, source.instance)
+        assert np.abs(found.image - source.image).mean() > 0.01
+
+
+def test_each_image_is_translated_with_its_own_index(translated, model, simulation):
+    store, source = open_store(translated), open_store(simulation)
+    for index in (0, 4):
+        expected = translate(model, source.load("image", index)[0], index)
+        np.testing.assert_array_equal(store.load("image", index)[0], expected)
+
+
+def test_parents_are_recorded(translated, model, simulation, real):
+    store, translation = open_store(translated).attributes["parents"]
+    assert store == {"kind": "store", "path": str(simulation), "digest": digest(simulation)}
+    assert translation["method"] == "fda"
+    assert translation["real"]["folder"] == str(real.images)
+    assert [one["name"] for one in translation["real"]["files"]] == [f"{n}.tif" for n in range(4)]
+    assert translation["fingerprint"] == model.record["fingerprint"]
+    assert open_store(translated).config == model.config.model_dump(mode="json")
+
+
+def test_an_interrupted_translation_goes_on_and_equals_the_whole(
+    translated, model, simulation, tmp_path
+):
+    source, path = open_store(simulation), tmp_path / "sem.zarr"
+    steps = translate_store(model, source, prepare(model, source, path))
+    assert [next(steps), next(steps)] == [0, 1]
+    steps.close()
+    assert open_store(path).complete().tolist() == [0, 1]
+    assert list(translate_store(model, source, prepare(model, source, path))) == [2, 3, 4, 5]
+    assert digest(path) == digest(translated)
+
+
+def test_a_translation_of_something_else_is_not_continued(
+    translated, model, simulation, real, silent, tmp_path
+):
+    config = Translation(sim=simulation, real=real.images, seed=1)
+    other = load_model(fit_model(config, tmp_path, silent), "cpu")
+    with pytest.raises(InputError, match=r"another store or by another model.*--overwrite"):
+        prepare(other, open_store(simulation), translated)
+    again = shutil.copytree(translated, tmp_path / "sem.zarr")
+    assert prepare(other, open_store(simulation), again, overwrite=True).missing().size == 6
+
+
+def test_what_is_no_store_is_not_overwritten(model, simulation, tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(InputError, match="is not a store"):
+        prepare(model, open_store(simulation), tmp_path, overwrite=True)
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_an_unfinished_simulation_is_refused(model, simulation, tmp_path):
+    path = shutil.copytree(simulation, tmp_path / "sim.zarr")
+    open_store(path, "r+").arrays["state"][3] = 0
+    with pytest.raises(InputError, match="is unfinished"):
+        prepare(model, open_store(path), tmp_path / "sem.zarr")
+    assert not (tmp_path / "sem.zarr").exists()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_integer_stores_are_read_on_the_scale_of_floats(model, simulation, tmp_path, dtype):
+    source, top = open_store(simulation), np.iinfo(dtype).max
+    store = create(
+        tmp_path / "sim.zarr",
+        samples=1,
+        shape=source.shape,
+        classes=source.classes,
+        kind="simulation",
+        seeds=source.seeds[:1],
+        config={},
+        parameters=source.parameters[:1],
+        image_dtype=dtype,
+        instances=False,
+    )
+    sample = source.read(0)
+    store.write(0, image=(sample.image * top).round().astype(dtype), mask=sample.mask)
+    target = prepare(model, store, tmp_path / "sem.zarr")
+    list(translate_store(model, store, target))
+    expected = translate(model, sample.image[0], 0)
+    np.testing.assert_allclose(target.load("image", 0)[0], expected, atol=1 / top)
+
+
+def test_drift_is_measured_before_and_after(translated, simulation):
+    drifts = measure_drift(open_store(simulation), open_store(translated))
+    assert list(drifts) == ["simulated", "translated"]
+    for drift in drifts.values():
+        assert abs(drift.shift) <= 0.25
+        assert drift.median < 1
+    assert not has_drifted(drifts)
+
+
+@pytest.mark.parametrize(
+    ("after", "flagged"),
+    [
+        (Drift(0.25, 0.5, 1.5), False),
+        (Drift(0.75, 0.75, 1.5), True),
+        (Drift(-0.75, 0.75, 1.5), True),
+        (Drift(0.0, 0.5, 2.5), True),
+    ],
+)
+def test_a_run_whose_boundaries_move_is_flagged(after, flagged):
+    assert has_drifted({"simulated": Drift(0.0, 0.25, 1.0), "translated": after}) == flagged
+
+
+def test_a_folder_becomes_16_bit_files_of_the_same_names(model, real, tmp_path):
+    folder, out = tmp_path / "in", tmp_path / "out" / "deep"
+    shutil.copytree(real.images, folder)
+    grey = read_micrograph(folder / "0.tif").pixels
+    bar = np.zeros((16, grey.shape[1]), np.uint8)
+    bar[5:11, 8:72:4] = 255
+    write_image(folder / "x.png", np.vstack([(grey / 257).astype(np.uint8), bar]))
+    written = list(translate_folder(model, folder, out))
+    assert [path.name for path in written] == ["0.tif", "1.tif", "2.tif", "3.tif", "x.tif"]
+    assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in written)
+    for path in written:
+        image = read_micrograph(path)
+        assert image.dtype == np.uint16
+        assert image.pixels.shape == (96, 80)  # the info bar is cut off
+        assert image.pixels.std() > 1000
+
+
+def test_images_of_a_folder_keep_their_boundaries(model, real, tmp_path):
+    for path in translate_folder(model, real.images, tmp_path / "out"):
+        before, after = (read_micrograph(p).pixels for p in (real.images / path.name, path))
+        # Every scene of this folder has the polarity of every other: what is dark stays dark.
+        gradients = [np.concatenate([g.ravel() for g in np.gradient(i)]) for i in (before, after)]
+        assert np.corrcoef(gradients)[0, 1] > 0.8
