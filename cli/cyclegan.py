@@ -106,7 +106,7 @@ def _translate(model: Path, source: Path, out: Path, device: str, overwrite: boo
             for name, d in drifts.items()
         ],
     )
-    with written_whole(model.with_name("drift.json")) as partial:
+    with written_whole(out.with_suffix(".drift.json")) as partial:
         partial.write_text(json.dumps({name: d._asdict() for name, d in drifts.items()}, indent=1))
     if has_drifted(drifts):
         print("warning: the translation has moved boundaries; the masks no longer fit the images")

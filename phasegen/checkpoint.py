@@ -20,7 +20,6 @@ WRITTEN = (
     "best.safetensors",
     "teacher.pt",
     "model.pt",
-    "drift.json",
     "events.out.tfevents.*",
     ".*.partial",
 )

@@ -147,7 +147,9 @@ def _explain(model: type[BaseModel], error: ValidationError, source: str | Path)
     path = [str(part) for part in first["loc"]]
     key = ".".join(path)
     if first["type"] != "extra_forbidden":
-        problem = f"{key} = {first['input']!r}: {first['msg']}"
+        said = first["msg"].removeprefix("Value error, ")
+        # A rule between several keys has no place, and its input would be the whole configuration.
+        problem = f"{key} = {first['input']!r}: {said}" if path else said
         return InputError(source, problem, "Correct the value")
     for part in path[:-1]:
         field = model.model_fields.get(part)

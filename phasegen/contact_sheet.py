@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phasegen.errors import InputError
+from phasegen.files import make_folder
 from phasegen.images import write_image
 from phasegen.store import Store
 
@@ -50,7 +51,7 @@ def write(path: Path, store: Store, samples: int = 8) -> None:
     columns = min(COLUMNS, len(tiles))
     tiles += [blank] * (-len(tiles) % columns)
     rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_image(path, np.vstack(rows))
 
 

@@ -159,7 +159,7 @@ def train(config: Training, out: Path, progress: Progress, overwrite: bool = Fal
         return draw(source, training, config.batch, config.patch, (config.seed, step))
 
     phase = Phase("train", config.steps, config.learning_rate, supervised, True)
-    if state.get("phase", "train") == "train":
+    if state.get("phase", "train") == "train" and state.get("step") != config.steps:
         fit(run, phase, [source.record], state, progress)
     if config.adapt is None or _ended(state, config):
         return out / BEST

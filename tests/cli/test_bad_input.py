@@ -248,7 +248,6 @@ def test_output_that_is_in_the_way(refused, tmp_path, line, says):
     assert refused(line).startswith(f"error: taken: {says}")
 
 
-@pytest.mark.xfail(reason="contact_sheet.write makes its folder by mkdir, not make_folder")
 def test_contact_sheet_below_a_file(refused, tmp_path):
     (tmp_path / "taken").write_text("my notes")
     assert "error: taken: is a file" in refused("phasegen show {sim} --out taken/sheet.png")
