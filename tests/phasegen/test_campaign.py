@@ -171,7 +171,7 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path):
         process.kill()
         process.wait()
         # Writers of the pipe are the process and its workers: it ends when the last has gone.
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         os.set_blocking(process.stdout.fileno(), False)
         while (rest := process.stdout.raw.read()) != b"" and time.monotonic() < deadline:
             time.sleep(0.05)
