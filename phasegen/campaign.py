@@ -69,7 +69,7 @@ def simulate(
     chosen = find(recipe)
     rng = np.random.default_rng(seed)
     parameters = chosen.ranges.load(**ranges).draw(rng)
-    phase, mask, instance, fields = chosen.grow(parameters, size, rng)
+    phase, mask, instance, fields = chosen.grow(parameters, (size, size), rng)
     return Microstructure(phase, mask, instance, fields, chosen.classes, parameters)
 
 
@@ -170,7 +170,7 @@ def sample(simulation: Simulation, seed: int) -> dict[str, NDArray[Any]]:
     parameters = simulation.draw(rng)
     grow = find(simulation.recipe).grow
     try:
-        phase, mask, instance, fields = grow(parameters, simulation.size, rng)
+        phase, mask, instance, fields = grow(parameters, (simulation.size, simulation.size), rng)
     except BlowUpError as error:
         values = ", ".join(f"{key} {value:.4g}" for key, value in parameters.items())
         problem = f"the sample of seed {seed} diverged ({error}) with {values}"

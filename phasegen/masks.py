@@ -12,6 +12,14 @@ from scipy.sparse.csgraph import connected_components
 Array = NDArray[Any]
 
 
+def coarse(shape: tuple[int, ...], magnification: float) -> tuple[int, ...]:
+    """Cells per axis of the simulation behind an image of `shape`: about shape / magnification.
+
+    They are rounded up to numbers that transform fast.
+    """
+    return tuple(fft.next_fast_len(round(n / magnification), real=True) for n in shape)
+
+
 def magnify(fields: Array, shape: tuple[int, ...]) -> Array:
     """Interpolate periodic fields to another grid by zero-padding or cropping their spectrum.
 

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import fft
 
 from phasegen.equations import Array, GradientFlow
-from phasegen.kernels import etd_correct, etd_predict
+from phasegen.kernels.etd import etd_correct, etd_predict
 
 LOWEST = -40
 """Level of the ladder of time steps, in powers of sqrt(2), below which a run is given up: 1e-6."""

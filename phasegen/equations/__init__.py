@@ -40,6 +40,10 @@ class GradientFlow:
         (fields, cells).
     bulk_energy : callable
         ``bulk_energy(u)``: the sum of :math:`f` over the cells.
+    interaction : callable, optional
+        ``interaction(k)``: kernel :math:`B_i(k)` of a further energy :math:`\frac12 \sum_k B_i
+        |u_i(k)|^2`, which may depend on the direction of k (coherency strain): (fields, modes) for
+        wave vectors ``k`` of shape (axes, modes).
     """
 
     names: tuple[str, ...]
@@ -49,6 +53,7 @@ class GradientFlow:
     stabiliser: tuple[float, ...]
     potential: Callable[[Array, Array], None]
     bulk_energy: Callable[[Array], float]
+    interaction: Callable[[Array], Array] | None = None
 
     def explicit_symbol(self, k2: Array) -> Array:
         """Factor of the explicit potential in Fourier space, (fields, modes): -M k^2 or -M."""

@@ -1,7 +1,7 @@
 """Cahn-Hilliard: a conserved concentration in a double well."""
 
 from phasegen.equations import Array, GradientFlow, require_valid
-from phasegen.kernels import double_well_energy, double_well_potential
+from phasegen.kernels.cahn_hilliard import double_well_energy, double_well_potential
 
 
 def cahn_hilliard(

@@ -1,7 +1,7 @@
 """Ordered precipitates: a conserved concentration coupled to four order-parameter variants."""
 
 from phasegen.equations import Array, GradientFlow, require_valid
-from phasegen.kernels import precipitate_energy, precipitate_potential
+from phasegen.kernels.ordered_precipitates import precipitate_energy, precipitate_potential
 
 VARIANTS = 4
 """Translational variants of the L1_2 order: the corners of the fcc cell that aluminium may take."""

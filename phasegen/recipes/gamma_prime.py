@@ -18,11 +18,11 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy import fft, ndimage
+from scipy import ndimage
 
 from phasegen.config import AtLeastOne, Config, NotNegative, Positive, Share
 from phasegen.equations.ordered_precipitates import VARIANTS, ordered_precipitates
-from phasegen.masks import label_variants, magnify
+from phasegen.masks import coarse, label_variants, magnify
 from phasegen.nucleation import add_nuclei, seed_sites
 from phasegen.recipes.recipe import Recipe
 from phasegen.stepping import run
@@ -62,12 +62,11 @@ class Ranges(Config):
 
 
 def grow(
-    parameters: Mapping[str, float], size: int, rng: np.random.Generator
+    parameters: Mapping[str, float], shape: tuple[int, ...], rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.uint32], NDArray[np.float32]]:
     """Phase, mask (0 matrix, 1 tertiary, 2 secondary), instances and fields of one sample."""
     p = parameters
-    cells = fft.next_fast_len(round(size / p["magnification"]), real=True)
-    u = np.zeros((1 + VARIANTS, cells, cells), np.float32)
+    u = np.zeros((1 + VARIANTS, *coarse(shape, p["magnification"])), np.float32)
     u[0] = MATRIX + (PRECIPITATE - MATRIX) * p["volume_fraction"]
     _nucleate(u, p["nucleus_spacing"], p["nucleus_radius"], p["cluster"], FILM, rng)
     flow = ordered_precipitates(MATRIX, PRECIPITATE, gradient=GRADIENT)
@@ -80,12 +79,12 @@ def grow(
     flow = ordered_precipitates(QUENCHED_MATRIX, PRECIPITATE, gradient=GRADIENT)
     u = run(flow, u, p["second_time"], relative_tolerance=LAG)
 
-    fields = magnify(u, (size, size))
+    fields = magnify(u, shape)
     eta = np.clip(fields[1:], 0, 1)
     variants = eta**3 * (eta * (6 * eta - 15) + 10)
     phase = np.minimum(variants.sum(axis=0), 1)
     instance = label_variants(variants)
-    old = magnify(aged[None].astype(np.float32), (size, size))[0] > 0.5
+    old = magnify(aged[None].astype(np.float32), shape)[0] > 0.5
     secondary = np.bincount(instance[old], minlength=instance.max() + 1) > 0
     mask = np.where(secondary[instance], 2, 1).astype(np.uint8)
     mask[instance == 0] = 0

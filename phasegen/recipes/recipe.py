@@ -53,7 +53,7 @@ class Recipe:
     fields : int
         Number of order parameters that `grow` returns.
     grow : callable
-        ``grow(parameters, size, rng) -> (phase, mask, instance, fields)`` for a square of `size`
+        ``grow(parameters, shape, rng) -> (phase, mask, instance, fields)`` for `shape` ([Z,] Y, X)
         pixels.
     """
 
@@ -62,4 +62,6 @@ class Recipe:
     classes: tuple[str, ...]
     ranges: type[Config]
     fields: int
-    grow: Callable[[Mapping[str, float], int, np.random.Generator], tuple[NDArray[Any], ...]]
+    grow: Callable[
+        [Mapping[str, float], tuple[int, ...], np.random.Generator], tuple[NDArray[Any], ...]
+    ]

@@ -18,11 +18,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy import fft
 
 from phasegen.config import AtLeastOne, Config, NotNegative, Positive, Share
 from phasegen.equations.cahn_hilliard import cahn_hilliard
-from phasegen.masks import label_periodic, magnify
+from phasegen.masks import coarse, label_periodic, magnify
 from phasegen.recipes.recipe import Recipe
 from phasegen.stepping import run
 
@@ -42,14 +41,13 @@ class Ranges(Config):
 
 
 def grow(
-    parameters: Mapping[str, float], size: int, rng: np.random.Generator
+    parameters: Mapping[str, float], shape: tuple[int, ...], rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.uint32], NDArray[np.float32]]:
     """Phase, mask (0 solute-poor, 1 solute-rich), instances and fields of one sample."""
     p = parameters
-    cells = fft.next_fast_len(round(size / p["magnification"]), real=True)
-    noise = rng.standard_normal((1, cells, cells))
+    noise = rng.standard_normal((1, *coarse(shape, p["magnification"])))
     u = p["composition"] + p["noise"] * (noise - noise.mean())
-    fields = magnify(run(cahn_hilliard(gradient=GRADIENT), u, p["time"]), (size, size))
+    fields = magnify(run(cahn_hilliard(gradient=GRADIENT), u, p["time"]), shape)
     # The equilibrium concentrations are 0 and 1, so the concentration is the fraction of the rich.
     phase = np.clip(fields[0], 0, 1)
     rich = phase > 0.5

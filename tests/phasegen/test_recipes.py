@@ -19,7 +19,7 @@ SIZE = 150
 
 def _grow(recipe: Recipe, seed: int = 0, size: int = SIZE, **ranges: float):
     rng = np.random.default_rng(seed)
-    return recipe.grow(recipe.ranges.load(**ranges).draw(rng), size, rng)
+    return recipe.grow(recipe.ranges.load(**ranges).draw(rng), (size, size), rng)
 
 
 @pytest.fixture(scope="module")

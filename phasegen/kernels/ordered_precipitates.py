@@ -1,9 +1,4 @@
-"""The Numba inner loops: one pass over memory each, any dimension (arrays come flattened).
-
-Order parameters are ``u[field, cell]``; spectra are ``spectrum[field, mode]``. Scalars take the
-precision of the arrays, which the caller sees to. The annotations are for the reader and mypy:
-Numba compiles for the types it is called with.
-"""
+"""Free energy of a concentration coupled to four variants."""
 
 from typing import Any
 
@@ -11,26 +6,6 @@ from numba import njit
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-
-
-@njit(cache=True, fastmath=True)
-def double_well_potential(u: Array, out: Array, barrier: float, low: float, high: float) -> None:
-    """df/dc of f = barrier (c - low)^2 (high - c)^2."""
-    for i in range(u.shape[1]):
-        a = u[0, i] - low
-        b = high - u[0, i]
-        out[0, i] = 2 * barrier * a * b * (b - a)
-
-
-@njit(cache=True, fastmath=True)
-def double_well_energy(u: Array, barrier: float, low: float, high: float) -> float:
-    """Sum over the cells of f = barrier (c - low)^2 (high - c)^2."""
-    total = 0.0
-    for i in range(u.shape[1]):
-        a = u[0, i] - low
-        b = high - u[0, i]
-        total += barrier * a * a * b * b
-    return total
 
 
 @njit(cache=True, fastmath=True, inline="always")
@@ -104,41 +79,3 @@ def precipitate_energy(
         # sum over pairs of eta_i^2 eta_j^2 = ((sum eta^2)^2 - sum eta^4) / 2
         total += barrier * wells + 0.5 * repulsion * (squares * squares - fourths)
     return total
-
-
-@njit(cache=True, fastmath=True)
-def etd_predict(spectrum: Array, potential: Array, decay: Array, drive: Array, out: Array) -> None:
-    """First stage: out = decay * spectrum + drive * potential."""
-    for f in range(spectrum.shape[0]):
-        for k in range(spectrum.shape[1]):
-            out[f, k] = decay[f, k] * spectrum[f, k] + drive[f, k] * potential[f, k]
-
-
-@njit(cache=True, fastmath=True)
-def etd_correct(
-    predicted: Array,
-    spectrum: Array,
-    before: Array,
-    after: Array,
-    correction: Array,
-    stabiliser: Array,
-    weight: Array,
-    out: Array,
-) -> tuple[float, float]:
-    """Second stage: out = predicted + correction * change of the explicit terms between the stages.
-
-    The explicit terms are the potential less stabiliser * field. Returns the sums over fields and
-    modes of weight |out - predicted|^2 and of weight |out - spectrum|^2: by Parseval's theorem the
-    squared norms of the difference between the two stages and of the whole step.
-    """
-    between = 0.0
-    whole = 0.0
-    for f in range(predicted.shape[0]):
-        for k in range(predicted.shape[1]):
-            moved = stabiliser[f] * (predicted[f, k] - spectrum[f, k])
-            change = correction[f, k] * (after[f, k] - before[f, k] - moved)
-            between += weight[k] * (change.real * change.real + change.imag * change.imag)
-            out[f, k] = predicted[f, k] + change
-            change = out[f, k] - spectrum[f, k]
-            whole += weight[k] * (change.real * change.real + change.imag * change.imag)
-    return between, whole
