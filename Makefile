@@ -9,7 +9,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint types demo clean
+.PHONY: help setup test proof lint types demo clean
 
 help: ## Show the targets
 	@echo "make TARGET [PYTHON=python3.11] [ARGS=...]"
@@ -30,7 +30,11 @@ $(STAMP): pyproject.toml constraints.txt | $(RUN)
 
 test: $(STAMP) ## Run the tests; ARGS="-k store" picks some
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1 \
-	  $(RUN) -m pytest -n $(WORKERS) $(ARGS)
+	  $(RUN) -m pytest -n $(WORKERS) -m "not slow" $(ARGS)
+
+proof: $(STAMP) ## Run the slow proofs of physics and numerics
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1 \
+	  $(RUN) -m pytest -n $(WORKERS) -m slow $(ARGS)
 
 lint: $(STAMP) ## Check style and formatting
 	$(RUN) -m ruff check .
