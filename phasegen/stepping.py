@@ -1,4 +1,4 @@
-"""Time integration of a `GradientFlow` on a periodic grid, in Fourier space.
+"""Time integration of a `GradientFlow` on a regular grid, in Fourier space.
 
 An integrator is a plain function ``(flow, grid, dt) -> step``; `run` drives one of them with an
 adaptive time step. The spectrum is the state, so the mean of a conserved field never changes.
@@ -6,14 +6,13 @@ adaptive time step. The spectrum is the state, so the mean of a conserved field 
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from scipy import fft
 
 from phasegen.equations import Array, GradientFlow
+from phasegen.grid import Boundary, Grid
 from phasegen.kernels.etd import etd_correct, etd_predict
 
 LOWEST = -40
@@ -22,64 +21,6 @@ LOWEST = -40
 
 class BlowUpError(ArithmeticError):
     """A run whose fields are no longer finite, or whose time step has collapsed."""
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A periodic grid of unit spacing.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Cells per axis, (Y, X) or (Z, Y, X).
-    dtype : str
-        ``"float32"`` or ``"float64"``.
-    """
-
-    shape: tuple[int, ...]
-    dtype: str = "float32"
-
-    def forward(self, u: Array) -> Array:
-        """Spectrum (fields, modes) of real fields (fields, cells)."""
-        axes = tuple(range(1, 1 + len(self.shape)))
-        spectrum: Array = fft.rfftn(u.reshape(-1, *self.shape), axes=axes)
-        return spectrum.reshape(u.shape[0], -1)
-
-    def backward(self, spectrum: Array) -> Array:
-        """Real fields (fields, cells) of a spectrum (fields, modes)."""
-        axes = tuple(range(1, 1 + len(self.shape)))
-        modes = (*self.shape[:-1], self.shape[-1] // 2 + 1)
-        u: Array = fft.irfftn(spectrum.reshape(-1, *modes), s=self.shape, axes=axes)
-        return u.reshape(spectrum.shape[0], -1)
-
-    @cached_property
-    def k2(self) -> Array:
-        """Squared wave number of every mode, (modes,), float64."""
-        axes = [2 * np.pi * np.fft.fftfreq(n) for n in self.shape[:-1]]
-        axes.append(2 * np.pi * np.fft.rfftfreq(self.shape[-1]))
-        total = np.zeros(())
-        for axis in axes:
-            total = total[..., None] + axis**2
-        return total.ravel()
-
-    @cached_property
-    def shells(self) -> tuple[Array, Array]:
-        """Distinct squared wave numbers, and for every mode the index of its own.
-
-        Coefficients depend on nothing else, and there are several times fewer shells than modes.
-        """
-        values, index = np.unique(self.k2, return_inverse=True)
-        return values, index
-
-    @cached_property
-    def weight(self) -> Array:
-        """Parseval weight of every mode of the half spectrum, (modes,), so that sums are means."""
-        last = np.full(self.shape[-1] // 2 + 1, 2.0)
-        last[0] = 1.0
-        if self.shape[-1] % 2 == 0:
-            last[-1] = 1.0
-        cells = float(np.prod(self.shape))
-        return np.tile(last / cells**2, int(np.prod(self.shape[:-1])))
 
 
 Step = Callable[[Array, Array], tuple[Array, Array, tuple[float, float] | None]]
@@ -101,12 +42,12 @@ def etdrk2(flow: GradientFlow, grid: Grid, dt: float) -> Step:
     ----------
     Cox and Matthews, J. Comput. Phys. 176, 430 (2002), equations (22)-(23).
     """
-    k2, shell = grid.shells
-    explicit = flow.explicit_symbol(k2) * dt
-    decay, phi1, phi2 = _phi_functions(flow.linear_symbol(k2) * dt)
+    explicit, linear, mode = _symbols(flow, grid)
+    explicit = explicit * dt
+    decay, phi1, phi2 = _phi_functions(linear * dt)
     decay -= np.array(flow.stabiliser)[:, None] * explicit * phi1
     decay, drive, correction = (
-        table.astype(grid.dtype)[:, shell] for table in (decay, explicit * phi1, explicit * phi2)
+        table.astype(grid.dtype)[:, mode] for table in (decay, explicit * phi1, explicit * phi2)
     )
     stabiliser, weight = np.array(flow.stabiliser, grid.dtype), grid.weight.astype(grid.dtype)
 
@@ -132,11 +73,11 @@ def semi_implicit(flow: GradientFlow, grid: Grid, dt: float) -> Step:
 
     It estimates no error, so its step stays as it is.
     """
-    k2, shell = grid.shells
-    decay = 1 / (1 - flow.linear_symbol(k2) * dt)
-    drive = decay * flow.explicit_symbol(k2) * dt
+    explicit, linear, mode = _symbols(flow, grid)
+    decay = 1 / (1 - linear * dt)
+    drive = decay * explicit * dt
     decay -= np.array(flow.stabiliser)[:, None] * drive
-    decay, drive = (table.astype(grid.dtype)[:, shell] for table in (decay, drive))
+    decay, drive = (table.astype(grid.dtype)[:, mode] for table in (decay, drive))
 
     def step(spectrum: Array, u: Array) -> tuple[Array, Array, tuple[float, float] | None]:
         potential = np.empty_like(u)
@@ -159,6 +100,8 @@ def trajectory(
     adaptive: bool = True,
     integrator: Integrator = etdrk2,
     dtype: str = "float32",
+    spacing: float = 1.0,
+    boundary: Boundary | tuple[Boundary, ...] = "periodic",
 ) -> Iterator[tuple[float, Array]]:
     """Integrate `flow` from `u` over `time`, step by step.
 
@@ -181,6 +124,8 @@ def trajectory(
         Whether the step follows the error estimate of the integrator, if it has one.
     dtype : str
         ``"float32"`` or ``"float64"``.
+    spacing, boundary
+        Of the `Grid`.
 
     Yields
     ------
@@ -194,7 +139,7 @@ def trajectory(
         If a field stops being finite or the step falls below 1e-6 of the first one.
     """
     shape = u.shape
-    grid = Grid(shape[1:], dtype)
+    grid = Grid(shape[1:], dtype, spacing, boundary)
     # An adaptive step wanders between few sizes, so few tables are worth their memory.
     stepper = lru_cache(maxsize=4)(lambda size: integrator(flow, grid, size))
     u = np.ascontiguousarray(u.reshape(shape[0], -1), dtype=dtype)
@@ -233,13 +178,34 @@ def run(flow: GradientFlow, u: Array, time: float, **control: Any) -> Array:
     return u
 
 
-def energy(flow: GradientFlow, u: Array) -> float:
-    """Total energy of fields (fields, [Z,] Y, X), the gradients taken spectrally, in float64."""
-    grid = Grid(u.shape[1:], "float64")
+def energy(
+    flow: GradientFlow,
+    u: Array,
+    *,
+    spacing: float = 1.0,
+    boundary: Boundary | tuple[Boundary, ...] = "periodic",
+) -> float:
+    """Total energy of fields (fields, [Z,] Y, X), the gradients taken spectrally, in float64.
+
+    `spacing` and `boundary` are those of the `Grid`.
+    """
+    grid = Grid(u.shape[1:], "float64", spacing, boundary)
     flat = u.reshape(u.shape[0], -1).astype(np.float64)
-    power = np.abs(grid.forward(flat)) ** 2 @ (grid.weight * grid.k2)
-    gradients = 0.5 * np.dot(flow.gradient, power) * flat.shape[1]
-    return flow.bulk_energy(flat) + float(gradients)
+    power = np.abs(grid.forward(flat)) ** 2 * grid.weight
+    quadratic = float(np.dot(flow.gradient, power @ grid.k2))
+    if flow.interaction is not None:
+        quadratic += float((flow.interaction(grid.k) * power).sum())
+    return grid.cell * (flow.bulk_energy(flat) + 0.5 * quadratic * flat.shape[1])
+
+
+def _symbols(flow: GradientFlow, grid: Grid) -> tuple[Array, Array, Array | slice]:
+    """Explicit and linear symbols of the flow, and where every mode finds its own."""
+    if flow.interaction is None:
+        k2, mode = grid.shells
+        return flow.explicit_symbol(k2), flow.linear_symbol(k2), mode
+    explicit = flow.explicit_symbol(grid.k2)
+    linear = flow.linear_symbol(grid.k2) + explicit * flow.interaction(grid.k)
+    return explicit, linear, slice(None)
 
 
 def _phi_functions(z: Array) -> tuple[Array, Array, Array]:

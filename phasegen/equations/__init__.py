@@ -30,8 +30,8 @@ class GradientFlow:
     conserved : tuple of bool
         Whether the mean of a field is conserved.
     mobility, gradient : tuple of float
-        :math:`M_i` and the gradient energy coefficient :math:`\kappa_i`, in units of the grid
-        spacing.
+        :math:`M_i` and the gradient energy coefficient :math:`\kappa_i`, in the length unit in
+        which the `Grid` has its spacing (1 unless said).
     stabiliser : tuple of float
         :math:`a_i`: the term :math:`a_i u_i` moves from the explicit to the implicit part. Half the
         largest :math:`f''` keeps large steps stable; it changes no solution.
@@ -69,7 +69,7 @@ class GradientFlow:
 
 
 def interface_width(gradient: float, barrier: float, span: float = 1.0) -> float:
-    r"""Width (10-90 %) of a flat interface at rest, in cells.
+    r"""Width (10-90 %) of a flat interface at rest.
 
     The well :math:`W (c - c_\alpha)^2 (c_\beta - c)^2` makes a tanh profile of the length
     :math:`\ell = 2/(c_\beta - c_\alpha) \sqrt{\kappa / 2W}`, and 10-90 % of it are
@@ -84,9 +84,14 @@ def interface_width(gradient: float, barrier: float, span: float = 1.0) -> float
 
 
 def require_valid(
-    equation: str, mobility: float, gradient: float, barrier: float, span: float = 1.0
+    equation: str,
+    mobility: float,
+    gradient: float,
+    barrier: float,
+    span: float = 1.0,
+    spacing: float = 1.0,
 ) -> None:
-    """Refuse what an equation cannot mean or a grid cannot resolve.
+    """Refuse what an equation cannot mean or a grid of that spacing cannot resolve.
 
     Raises
     ------
@@ -94,13 +99,15 @@ def require_valid(
         If a parameter is not positive, or the interface is thinner than `THINNEST`.
     """
     values = {"mobility": mobility, "gradient": gradient, "barrier": barrier, "high - low": span}
+    values["spacing"] = spacing
     for name, value in values.items():
         if not value > 0:
             raise InputError(equation, f"{name} = {value:g} is not positive", "Give a positive one")
-    width = interface_width(gradient, barrier, span)
+    width = interface_width(gradient, barrier, span) / spacing
     if width < THINNEST:
         raise InputError(
             equation,
             f"an interface of {width:.3g} cells (10-90 %) is too thin for the grid",
-            f"Refine the grid, or raise the gradient to {gradient * (THINNEST / width) ** 2:.3g}",
+            f"Refine the grid to a spacing of {spacing * width / THINNEST:.3g}, "
+            f"or raise the gradient to {gradient * (THINNEST / width) ** 2:.3g}",
         )

@@ -10,6 +10,7 @@ def cahn_hilliard(
     barrier: float = 1.0,
     low: float = 0.0,
     high: float = 1.0,
+    spacing: float = 1.0,
 ) -> GradientFlow:
     r"""Cahn-Hilliard equation with :math:`f = W (c - c_\alpha)^2 (c_\beta - c)^2`.
 
@@ -20,9 +21,11 @@ def cahn_hilliard(
     Parameters
     ----------
     mobility, gradient, barrier : float
-        M, the gradient energy coefficient kappa and W, all positive; grid spacing 1.
+        M, the gradient energy coefficient kappa and W, all positive.
     low, high : float
         Equilibrium concentrations of the two phases.
+    spacing : float
+        Of the grid that is to resolve the interface.
 
     Raises
     ------
@@ -33,7 +36,7 @@ def cahn_hilliard(
     ----------
     Cahn and Hilliard, J. Chem. Phys. 28, 258 (1958); notation of PFHub benchmark 1.
     """
-    require_valid("Cahn-Hilliard", mobility, gradient, barrier, high - low)
+    require_valid("Cahn-Hilliard", mobility, gradient, barrier, high - low, spacing)
 
     def potential(u: Array, out: Array) -> None:
         double_well_potential(u, out, u.dtype.type(barrier), u.dtype.type(low), u.dtype.type(high))

@@ -12,7 +12,6 @@ from phasegen.equations.cahn_hilliard import cahn_hilliard
 from phasegen.equations.ordered_precipitates import ordered_precipitates
 from phasegen.stepping import (
     BlowUpError,
-    Grid,
     Integrator,
     energy,
     etdrk2,
@@ -43,17 +42,6 @@ CASES = [
     pytest.param(cahn_hilliard(gradient=2.0), _noise(64), id="cahn-hilliard"),
     pytest.param(ordered_precipitates(gradient=2.0), _particles(64), id="ordered"),
 ]
-
-
-@pytest.mark.parametrize("shape", [(8,), (7, 6), (6, 9), (4, 5, 6)])
-def test_spectra_obey_parseval_and_return(shape: tuple[int, ...]) -> None:
-    grid = Grid(shape, "float64")
-    u = np.random.default_rng(0).standard_normal((2, int(np.prod(shape))))
-    spectrum = grid.forward(u)
-    np.testing.assert_allclose(grid.backward(spectrum), u, atol=1e-14)
-    np.testing.assert_allclose(np.abs(spectrum) ** 2 @ grid.weight, (u**2).mean(axis=1))
-    values, index = grid.shells
-    np.testing.assert_array_equal(values[index], grid.k2)
 
 
 @pytest.mark.parametrize(("dtype", "drift"), [("float64", 1e-12), ("float32", 1e-6)])

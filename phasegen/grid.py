@@ -1,0 +1,149 @@
+"""Regular grids and the transforms that diagonalise the Laplacian on them."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from scipy import fft
+
+from phasegen.equations import Array
+from phasegen.errors import InputError
+
+Boundary = Literal["periodic", "no-flux", "zero"]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A grid of cubic cells, the fields given at their centres.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Cells per axis, (Y, X) or (Z, Y, X).
+    dtype : str
+        ``"float32"`` or ``"float64"``.
+    spacing : float
+        Side of a cell, in the length unit of the equation.
+    boundary : str or tuple of str
+        For all axes or for each: ``"periodic"`` (Fourier transform), ``"no-flux"`` (mirror on the
+        faces of the box: cosine transform) or ``"zero"`` (the fields vanish on them: sine
+        transform).
+
+    Raises
+    ------
+    InputError
+        If the spacing is not positive or a boundary is none of these.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    spacing: float = 1.0
+    boundary: Boundary | tuple[Boundary, ...] = "periodic"
+
+    def __post_init__(self) -> None:
+        if not self.spacing > 0:
+            problem = f"spacing = {self.spacing:g} is not positive"
+            raise InputError("grid", problem, "Give a positive one")
+        known = ("periodic", "no-flux", "zero")
+        if len(self.boundaries) != len(self.shape) or not set(self.boundaries) <= set(known):
+            remedy = f"Give one of {', '.join(known)}, for all axes or for each"
+            raise InputError("grid", f"the boundary {self.boundary!r} is unknown", remedy)
+
+    @cached_property
+    def boundaries(self) -> tuple[str, ...]:
+        """The boundary of every axis."""
+        each = self.boundary
+        return (each,) * len(self.shape) if isinstance(each, str) else each
+
+    @property
+    def cell(self) -> float:
+        """Area or volume of a cell."""
+        return self.spacing ** len(self.shape)
+
+    @cached_property
+    def spectral_shape(self) -> tuple[int, ...]:
+        """Modes per axis: a real field needs half of the last periodic axis."""
+        shape = list(self.shape)
+        if periodic := self._axes("periodic"):
+            shape[periodic[-1] - 1] = shape[periodic[-1] - 1] // 2 + 1
+        return tuple(shape)
+
+    def _axes(self, boundary: str) -> tuple[int, ...]:
+        """Array axes of that boundary; axis 0 are the fields."""
+        return tuple(axis + 1 for axis, b in enumerate(self.boundaries) if b == boundary)
+
+    def forward(self, u: Array) -> Array:
+        """Spectrum (fields, modes) of real fields (fields, cells)."""
+        spectrum = u.reshape(-1, *self.shape)
+        if axes := self._axes("no-flux"):
+            spectrum = fft.dctn(spectrum, axes=axes, norm="ortho")
+        if axes := self._axes("zero"):
+            spectrum = fft.dstn(spectrum, axes=axes, norm="ortho")
+        if axes := self._axes("periodic"):
+            spectrum = fft.rfftn(spectrum, axes=axes)
+        return spectrum.reshape(u.shape[0], -1)
+
+    def backward(self, spectrum: Array) -> Array:
+        """Real fields (fields, cells) of a spectrum (fields, modes)."""
+        u = spectrum.reshape(-1, *self.spectral_shape)
+        if axes := self._axes("periodic"):
+            u = fft.irfftn(u, s=[self.shape[axis - 1] for axis in axes], axes=axes)
+        if axes := self._axes("zero"):
+            u = fft.idstn(u, axes=axes, norm="ortho")
+        if axes := self._axes("no-flux"):
+            u = fft.idctn(u, axes=axes, norm="ortho")
+        return u.reshape(spectrum.shape[0], -1)
+
+    @cached_property
+    def k(self) -> Array:
+        """Wave vector of every mode, (axes, modes), float64."""
+        return np.stack([axis.ravel() for axis in np.meshgrid(*self._wave_numbers, indexing="ij")])
+
+    @cached_property
+    def k2(self) -> Array:
+        """Squared wave number of every mode, (modes,), float64."""
+        total = np.zeros(())
+        for axis in self._wave_numbers:
+            total = total[..., None] + axis**2
+        return total.ravel()
+
+    @cached_property
+    def _wave_numbers(self) -> list[Array]:
+        numbers = []
+        for cells, modes, boundary in zip(
+            self.shape, self.spectral_shape, self.boundaries, strict=True
+        ):
+            if boundary == "periodic":
+                turns = np.fft.fftfreq(cells) if modes == cells else np.fft.rfftfreq(cells)
+            else:
+                turns = (np.arange(cells) + (boundary == "zero")) / (2 * cells)
+            numbers.append(2 * np.pi / self.spacing * turns)
+        return numbers
+
+    @cached_property
+    def shells(self) -> tuple[Array, Array]:
+        """Distinct squared wave numbers, and for every mode the index of its own.
+
+        Isotropic coefficients depend on nothing else, and there are several times fewer shells
+        than modes.
+        """
+        values, index = np.unique(self.k2, return_inverse=True)
+        return values, index
+
+    @cached_property
+    def weight(self) -> Array:
+        """Parseval weight of every mode, (modes,), so that sums over modes are means over cells."""
+        weight = np.full(self.spectral_shape, 1.0 / math.prod(self.shape))
+        if periodic := self._axes("periodic"):
+            cells, modes = (s[periodic[-1] - 1] for s in (self.shape, self.spectral_shape))
+            last = np.full(modes, 2.0)
+            last[0] = 1.0
+            if cells % 2 == 0:
+                last[-1] = 1.0
+            weight *= last.reshape(
+                [-1 if a == periodic[-1] else 1 for a in range(1, weight.ndim + 1)]
+            )
+            weight /= math.prod(self.shape[axis - 1] for axis in periodic)
+        return weight.ravel()
