@@ -11,6 +11,7 @@ from cyclegan.model import fit_model, load_model
 from cyclegan.settings import FULL, Translation
 from cyclegan.translate import (
     has_drifted,
+    measure_change,
     measure_drift,
     prepare,
     translate_folder,
@@ -23,6 +24,9 @@ from phasegen.store import open_store
 app = common.app(
     "cyclegan", "Translate simulated images into the style of real ones, boundaries in place."
 )
+
+LEAST_CHANGE = 1 / 255
+"""A level of an 8-bit image: a generator that changes less adds nothing."""
 
 SIM, SEM, RUN = Path("data/sim.zarr"), Path("data/sem.zarr"), Path("runs/cyclegan")
 
@@ -110,6 +114,11 @@ def _translate(model: Path, source: Path, out: Path, device: str, overwrite: boo
         partial.write_text(json.dumps({name: d._asdict() for name, d in drifts.items()}, indent=1))
     if has_drifted(drifts):
         print("warning: the translation has moved boundaries; the masks no longer fit the images")
+    if fitted.generator is not None:
+        change = measure_change(fitted, simulated)
+        print(f"the generator changes grey values by {change:.4f} on average (0..1)")
+        if change < LEAST_CHANGE:
+            print("warning: the generator has learned nothing: more --steps, or --set cycle=1")
     print(f"{target.samples} translated samples in {out}")
 
 

@@ -106,9 +106,12 @@ def fit(
                     "adversarial": losses.adversarial(critic_real(fake_real), 1.0)
                     + losses.adversarial(critic_sim(fake_sim), 1.0),
                     "cycle": config.cycle
-                    * (_l1(to_sim(fake_real), sim) + _l1(to_real(fake_sim), real)),
+                    * (
+                        losses.distance(to_sim(fake_real), sim)
+                        + losses.distance(to_real(fake_sim), real)
+                    ),
                     "identity": config.identity
-                    * (_l1(to_real(real), real) + _l1(to_sim(sim), sim)),
+                    * (losses.distance(to_real(real), real) + losses.distance(to_sim(sim), sim)),
                 }
                 if config.geometry == "segmenter":
                     held = losses.segmentation(watcher.eval()(fake_real), mask)
@@ -162,10 +165,6 @@ def _descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     optimiser.step()
-
-
-def _l1(a: Tensor, b: Tensor) -> Tensor:
-    return (a.float() - b.float()).abs().mean()
 
 
 def _draw(

@@ -9,6 +9,16 @@ def adversarial(scores: Tensor, target: float) -> Tensor:
     return (scores.float() - target).square().mean()
 
 
+def distance(a: Tensor, b: Tensor, smooth: float = 0.1) -> Tensor:
+    """Mean absolute difference, squared below `smooth` grey values.
+
+    The generators start at the identity, where cycle and identity losses are at their minimum. The
+    kink that a plain L1 norm has there would hold them against any small gain of the adversarial
+    loss.
+    """
+    return nn.functional.smooth_l1_loss(a.float(), b.float(), beta=smooth)
+
+
 def structure(image: Tensor, translated: Tensor, window: int = 9) -> Tensor:
     """One minus the local correlation of the gradients of two images, where there are gradients.
 

@@ -69,10 +69,11 @@ class _Residual(nn.Module):
 
 
 def discriminator(width: int) -> nn.Sequential:
-    """PatchGAN: one score for every 26 x 26 pixels, (B, 1, Y, X) -> (B, 1, Y/4, X/4).
+    """PatchGAN that scores a patch, (B, 1, Y, X) -> (B, 1, 1, 1), by the mean over fields of 26 px.
 
     Grain, noise and rims live at this scale; a larger field would judge the shapes, which the
-    translation must not change.
+    translation must not change. One such field says too little by itself: asked to tell it from a
+    real one, the network stays at chance, where the mean of a patch gives it away.
 
     References
     ----------
@@ -88,6 +89,7 @@ def discriminator(width: int) -> nn.Sequential:
         nn.InstanceNorm2d(4 * width),
         nn.LeakyReLU(0.2),
         nn.Conv2d(4 * width, 1, 3, padding=1),
+        nn.AdaptiveAvgPool2d(1),
     )
 
 

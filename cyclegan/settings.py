@@ -34,8 +34,8 @@ class Translation(Config):
     steps: int = Field(1000, ge=1, description="steps; the rate falls to 0 over the second half")
     learning_rate: float = Field(5e-4, gt=0, description="of Adam, for all networks")
     bound: float = Field(0.3, gt=0, le=1, description="largest change of a grey value, 0..1")
-    cycle: float = Field(10.0, ge=0, description="weight of the cycle loss")
-    identity: float = Field(5.0, ge=0, description="weight of the identity loss")
+    cycle: float = Field(3.0, ge=0, description="weight of the cycle loss")
+    identity: float = Field(1.0, ge=0, description="weight of the identity loss")
     geometry: Literal["segmenter", "structure", "none"] = Field(
         "segmenter", description="what ties boundaries to the mask"
     )

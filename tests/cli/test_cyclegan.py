@@ -58,6 +58,15 @@ def test_settings_by_file_option_and_set_in_this_order(command, project):
     assert not (project / "data/sem.zarr").exists()
 
 
+def test_a_generator_that_has_learned_nothing_is_told(command, project):
+    line = f"cyclegan fit --real sem --method cyclegan {CYCLEGAN} --set learning_rate={{}}"
+    for rate, told in ((1e-6, True), (0.1, False)):
+        code, out, err = command(f"{line.format(rate)} --overwrite")
+        assert code == 0, err
+        assert "the generator changes grey values by 0." in out
+        assert ("warning: the generator has learned nothing" in out) == told
+
+
 def test_full_size_is_a_starting_point_for_the_other_settings(command, project):
     line = "cyclegan fit --real sem --size full --method fda --no-translate --set blocks=8"
     assert command(line).code == 0

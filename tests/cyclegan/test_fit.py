@@ -67,8 +67,7 @@ class Trained:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, silent):
-    # The default weights and bound hold the generator too tight for so few steps.
-    config = settings(steps=120, cycle=1, identity=0.5, bound=0.6)
+    config = settings(steps=120, bound=0.6)
     folder = tmp_path_factory.mktemp("fit")
     return Trained(folder, config, fit(config, SIMULATED, SCENES, folder, {}, {}, silent))
 
@@ -134,19 +133,19 @@ def test_losses_and_pictures_are_logged(trained):
     assert np.mean(watched[-10:]) < 0.6 * watched[0]
 
 
-@pytest.mark.parametrize("loss", ["cycle", "identity"])
-def test_cycle_and_identity_losses_hold_the_generator_back(tmp_path, silent, loss):
-    x = torch.from_numpy(SIMULATED[0][0])[None, None]
-    changes = []
+def test_the_identity_loss_leaves_real_images_alone(tmp_path, silent):
+    real = torch.from_numpy(SCENES[0])[None, None]
+    errors = []
     for weight in (0.0, 20.0):
-        held = {"cycle": 0, "identity": 0, "geometry": "none", loss: weight}
-        config = settings(steps=25, learning_rate=2e-3, batch=2, **held)
+        config = settings(
+            steps=25, learning_rate=2e-3, batch=2, cycle=0, geometry="none", identity=weight
+        )
         weights = fit(config, SIMULATED, SCENES, tmp_path, {}, {}, silent)
         generator = Generator(config.width, config.blocks, config.bound)
         generator.load_state_dict(weights)
         with torch.no_grad():
-            changes.append((generator(x) - x).abs().mean())
-    assert changes[1] < 0.2 * changes[0]
+            errors.append((generator(real) - real).abs().mean())
+    assert errors[1] < 0.2 * errors[0]
 
 
 SHORT = {"width": 4, "critic_width": 4, "batch": 1, "pool": 2, "steps": 10, "checkpoint_every": 4}

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from cyclegan.losses import adversarial, segmentation, structure
+from cyclegan.losses import adversarial, distance, segmentation, structure
 
 
 def blobs(seed=0, size=64):
@@ -24,6 +24,14 @@ def test_adversarial_is_the_mean_square_distance_to_the_target():
     assert adversarial(scores, 1.0).item() == pytest.approx((1 + 0 + 1 + 4) / 4)
     assert adversarial(scores, 0.0).item() == pytest.approx((0 + 1 + 4 + 1) / 4)
     assert adversarial(scores.bfloat16(), 0.0).dtype == torch.float32
+
+
+def test_distance_is_absolute_where_it_is_large_and_flat_at_zero():
+    a = torch.full((2, 1, 4, 4), 0.5)
+    assert distance(a, a + 0.3, smooth=0.1).item() == pytest.approx(0.3 - 0.05)
+    change = torch.zeros(1, requires_grad=True)
+    distance(a, a + change + 1e-4).backward()
+    assert abs(change.grad.item()) < 0.01
 
 
 @settings(max_examples=20, deadline=None)

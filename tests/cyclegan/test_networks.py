@@ -92,10 +92,13 @@ def test_tiles_equal_the_whole():
     assert np.abs(short - whole).max() > 1e-3
 
 
-def test_the_discriminator_scores_patches_of_26_pixels():
+def test_the_discriminator_scores_a_patch_by_the_mean_over_fields_of_26_pixels():
     network = discriminator(4)
-    assert network(torch.rand(2, 1, 64, 96)).shape == (2, 1, 16, 24)
-    first, last = rows_seen(network, 128, 16)
+    patches = torch.rand(2, 1, 64, 96)
+    fields = network[:-1]
+    assert fields(patches).shape == (2, 1, 16, 24)
+    assert torch.equal(network(patches), fields(patches).mean((2, 3), keepdim=True))
+    first, last = rows_seen(fields, 128, 16)
     assert last - first + 1 == 26
 
 

@@ -1,15 +1,18 @@
 """Whole stores and folders: masks untouched, provenance recorded, interrupted and resumed."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from cyclegan.geometry import Drift
 from cyclegan.model import fit_model, load_model, translate
 from cyclegan.settings import Translation
 from cyclegan.translate import (
     has_drifted,
+    measure_change,
     measure_drift,
     prepare,
     translate_folder,
@@ -123,6 +126,27 @@ def test_integer_stores_are_read_on_the_scale_of_floats(model, simulation, tmp_p
     list(translate_store(model, store, target))
     expected = translate(model, sample.image[0], 0)
     np.testing.assert_allclose(target.load("image", 0)[0], expected, atol=1 / top)
+
+
+def test_the_learned_change_is_what_the_generator_adds(model, simulation):
+    source = open_store(simulation)
+    assert measure_change(model, source) == 0
+    brighter = replace(model, generator=Brighter(0.02))
+    # Where the image is white already, nothing can be added.
+    assert 0.015 < measure_change(brighter, source) <= 0.02 + 1e-6
+
+
+class Brighter(torch.nn.Module):
+    """A generator that adds a constant."""
+
+    halo, multiple = 0, 4
+
+    def __init__(self, grey):
+        super().__init__()
+        self.grey = grey
+
+    def forward(self, x):
+        return x + self.grey
 
 
 def test_drift_is_measured_before_and_after(translated, simulation):
