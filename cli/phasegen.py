@@ -1,6 +1,5 @@
 """``phasegen``: simulate microstructures with exact masks."""
 
-import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +8,7 @@ import typer
 from cli import common
 from phasegen import campaign, contact_sheet, store
 from phasegen.errors import InputError
+from phasegen.places import exists, is_url, remove
 from phasegen.recipes import RECIPES
 
 app = common.app("phasegen", "Simulate microstructures whose every pixel is known.")
@@ -19,13 +19,29 @@ def simulate(
     recipe: Annotated[
         str | None, typer.Argument(metavar="RECIPE", help="See `phasegen list`.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Store to create or go on with.")] = Path(
-        "data/sim.zarr"
-    ),
+    out: Annotated[
+        str, typer.Option(help="Store to create or go on with: a folder, or s3://bucket/name.zarr.")
+    ] = "data/sim.zarr",
     n: Annotated[int | None, typer.Option(help="Number of samples [default: 48].")] = None,
-    size: Annotated[int | None, typer.Option(help="Side in pixels [default: 512].")] = None,
+    shape: Annotated[
+        str | None,
+        typer.Option(
+            "--size", "--shape", help="Side in pixels, or Y,X, or Z,Y,X of a volume [default: 512]."
+        ),
+    ] = None,
+    slice_: Annotated[
+        int | None, typer.Option("--slice", help="Sections of each volume that become samples.")
+    ] = None,
+    pixel_size: Annotated[float | None, typer.Option(help="Side of a pixel, micrometres.")] = None,
+    length: Annotated[
+        float | None,
+        typer.Option(help="The recipe's length (see `list`), micrometres; sets magnification."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the campaign [default: 0].")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0: one per processor.")] = 0,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler to use instead.")
+    ] = None,
     keep_fields: Annotated[
         bool | None, typer.Option("--keep-fields", help="Store the order parameters too.")
     ] = None,
@@ -45,17 +61,20 @@ def simulate(
         set_ or (),
         recipe=recipe,
         samples=n,
-        size=size,
+        shape=shape,
+        slice=slice_,
+        pixel_size=pixel_size,
+        length=length,
         seed=seed,
         keep_fields=keep_fields,
     ).resolve()
-    if overwrite and out.is_dir():
+    if overwrite and exists(out):
         store.open_store(out)  # refuses to delete what is no store
-        shutil.rmtree(out)
+        remove(out)
     target = campaign.prepare(out, settings)
     done = len(target.complete())
     with common.progress(f"simulate {settings.recipe}", target.samples, done) as advance:
-        for _ in campaign.run(target, workers):
+        for _ in campaign.run(target, workers, scheduler):
             advance()
     print(f"{target.samples} samples of {settings.recipe} in {out}")
 
@@ -76,19 +95,20 @@ def list_recipes() -> None:
 
 @app.command()
 def show(
-    path: Annotated[Path, typer.Argument(metavar="STORE", help="Store to look at.")],
+    path: Annotated[str, typer.Argument(metavar="STORE", help="Store to look at.")],
     out: Annotated[Path | None, typer.Option(help="PNG to write [default: STORE.png].")] = None,
     n: Annotated[int, typer.Option(min=1, help="Samples to show.")] = 8,
 ) -> None:
     """Write a contact sheet: images above their masks."""
-    target = out or path.with_suffix(".png")
+    beside = Path(path) if not is_url(path) else Path(path.rstrip("/").rpartition("/")[2])
+    target = out or beside.with_suffix(".png")
     contact_sheet.write(target, store.open_store(path), n)
     print(target)
 
 
 @app.command()
 def verify(
-    path: Annotated[Path, typer.Argument(metavar="STORE", help="Store to check.")],
+    path: Annotated[str, typer.Argument(metavar="STORE", help="Store to check.")],
 ) -> None:
     """Check a store against the data contract."""
     problems = store.verify(path)

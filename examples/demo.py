@@ -73,7 +73,7 @@ def take_nickel(source: Path) -> None:
 
 def take_virtual(size: int) -> None:
     """Photograph other specimens with the stand-in, as 8-bit PNG; the last ones are the test."""
-    hidden = campaign.Simulation(samples=UNLABELLED + TESTED, size=size, seed=1, microscope=UNTOLD)
+    hidden = campaign.Simulation(samples=UNLABELLED + TESTED, shape=size, seed=1, microscope=UNTOLD)
     store = campaign.prepare(Path("hidden.zarr"), hidden)
     with common.progress("virtual SEM", store.samples, len(store.complete())) as advance:
         for _ in campaign.run(store):

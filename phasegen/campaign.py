@@ -1,26 +1,32 @@
-"""Many samples into one store: seeded, parallel over processes, resumable."""
+"""Many samples into one store: seeded, spread over workers, resumable."""
 
-import os
-import signal
-import threading
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context, parent_process
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
+from scipy.stats import qmc
 
 from phasegen import store
-from phasegen.config import Config
+from phasegen.config import Config, Positive, Shape
 from phasegen.errors import InputError
 from phasegen.files import make_folder
 from phasegen.microscope import MicroscopeRanges, render
+from phasegen.places import Place, exists, is_url
+from phasegen.pools import pool
 from phasegen.recipes import Microstructure, find
 from phasegen.stepping import BlowUpError
 from phasegen.store import Store
+
+COARSEST = 0.5
+"""Least pixels per grid cell that a `length` may ask for: a pixel holds two cells of an interface
+that is four cells wide, and the interpolation still loses nothing."""
+
+Arrays = dict[str, NDArray[Any]]
 
 
 class Simulation(Config):
@@ -28,25 +34,102 @@ class Simulation(Config):
 
     recipe: str = Field("gamma-prime", description="name of the microstructure")
     samples: int = Field(48, ge=1, description="number of samples")
-    size: int = Field(512, ge=32, description="side of the square images, pixels")
+    shape: Shape = Field((512, 512), description="pixels: the side of a square, Y,X or Z,Y,X")
+    slice: int = Field(0, ge=0, description="sections of each volume that become samples")
     seed: int = Field(0, ge=0, lt=2**63, description="seed of the whole campaign")
     keep_fields: bool = Field(False, description="store the order parameters too")
+    pixel_size: float | None = Field(None, gt=0, description="side of a pixel, micrometres")
+    length: Positive | None = Field(
+        None, description="the recipe's length, in micrometres, or pixels if these have no size"
+    )
     parameters: dict[str, Any] = Field({}, description="ranges of the recipe")
     microscope: MicroscopeRanges = MicroscopeRanges()
 
+    @model_validator(mode="after")
+    def _sections_of_a_volume(self) -> "Simulation":
+        depth = self.shape[0] if len(self.shape) == 3 else 0
+        if self.slice > depth:
+            raise ValueError(f"{self.slice} sections need a volume at least as deep: Z,Y,X pixels")
+        return self
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of one sample: that of the volume, or of a section through it."""
+        return self.shape[1:] if self.slice else self.shape
+
     def resolve(self) -> "Simulation":
-        """The same with the recipe's ranges checked and filled in."""
-        ranges = find(self.recipe).ranges.load(**self.parameters)
+        """The same with the recipe's ranges checked and filled in.
+
+        Raises
+        ------
+        InputError
+            If the recipe or a parameter is unknown, or a length is asked of a recipe without one.
+        """
+        recipe = find(self.recipe)
+        if self.length is not None and recipe.length is None:
+            problem = f"recipe {self.recipe!r} has no length that is known beforehand"
+            raise InputError("length", problem, "Set parameters.magnification instead")
+        ranges = recipe.ranges.load(**self.parameters)
         return self.model_copy(update={"parameters": ranges.model_dump(mode="json")})
 
-    def draw(self, rng: np.random.Generator) -> dict[str, float]:
-        """Parameters of one sample: the recipe's, then the microscope's."""
-        recipe = find(self.recipe).ranges.load(**self.parameters)
-        return recipe.draw(rng) | self.microscope.draw(rng)
+    def seeds(self) -> NDArray[np.uint64]:
+        """Seed of every sample; sections of one volume share the volume's."""
+        volumes = -(-self.samples // (self.slice or 1))
+        seeds = np.random.SeedSequence(self.seed).generate_state(volumes, np.uint64)
+        return seeds.astype(np.uint64).repeat(self.slice or 1)[: self.samples]
+
+    def draws(self) -> list[dict[str, float]]:
+        """Parameters of every sample: the recipe's, then the microscope's.
+
+        They are the points of one scrambled Sobol sequence over all ranges, which fill them more
+        evenly than independent draws. More samples leave the first as they are.
+
+        Raises
+        ------
+        InputError
+            If a length cannot be had with the pixel size and the recipe's parameters.
+
+        References
+        ----------
+        Owen, ACM Trans. Model. Comput. Simul. 8, 71 (1998).
+        """
+        recipe = find(self.recipe)
+        ranges = recipe.ranges.load(**self.parameters)
+        own = len(ranges.ranges())
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed).spawn(1)[0])
+        sequence = qmc.Sobol(own + len(self.microscope.ranges()), rng=rng)
+        points = sequence.random_base2((self.samples - 1).bit_length()).tolist()
+        drawn = []
+        for index in range(self.samples):
+            volume, section = divmod(index, self.slice or 1)
+            grown = ranges.at(points[volume][:own])
+            if self.length is not None:
+                at = list(ranges.ranges()).index("magnification")
+                grown["magnification"] = self._magnification(grown, points[volume][at])
+            photographed = self.microscope.at(points[index][own:])
+            # Far apart, so that they cut different particles.
+            cut = {"section": section * self.shape[0] // self.slice} if self.slice else {}
+            drawn.append(grown | photographed | cut)
+        return drawn
+
+    def _magnification(self, grown: dict[str, float], at: float) -> float:
+        """Pixels per cell that give the length at the position `at` (0..1) of its range."""
+        low, high = self.length or (1, 1)
+        recipe = find(self.recipe)
+        pixels = (low + (high - low) * at) / (self.pixel_size or 1)
+        cells = recipe.length(grown) if recipe.length else 1.0
+        if pixels < COARSEST * cells:
+            raise InputError(
+                "length",
+                f"{pixels:.3g} pixels are too few for the {recipe.length_of} of {self.recipe}, "
+                f"which takes {cells:.3g} grid cells",
+                f"Give a pixel size or a length that make it {COARSEST * cells:.3g} pixels or more",
+            )
+        return pixels / cells
 
 
 def simulate(
-    recipe: str = "gamma-prime", size: int = 512, seed: int = 0, **ranges: Any
+    recipe: str = "gamma-prime", shape: int | Sequence[int] = 512, seed: int = 0, **ranges: Any
 ) -> Microstructure:
     """One microstructure, without a store or a microscope.
 
@@ -54,8 +137,8 @@ def simulate(
     ----------
     recipe : str
         A name of `phasegen list`.
-    size : int
-        Side of the square, pixels.
+    shape : int or sequence of int
+        Pixels: (Y, X) or (Z, Y, X); a single number is the side of a square.
     seed : int
         Same seed, same microstructure.
     **ranges
@@ -64,16 +147,15 @@ def simulate(
     Raises
     ------
     InputError
-        If the recipe or a parameter is unknown.
+        If the recipe or a parameter is unknown, or does not fit, or the simulation diverges.
     """
     chosen = find(recipe)
+    settings = Simulation.load(recipe=recipe, shape=shape)
     rng = np.random.default_rng(seed)
-    parameters = chosen.ranges.load(**ranges).draw(rng)
-    phase, mask, instance, fields = chosen.grow(parameters, (size, size), rng)
-    return Microstructure(phase, mask, instance, fields, chosen.classes, parameters)
+    return _grow(settings, chosen.ranges.load(**ranges).draw(rng), rng)
 
 
-def prepare(path: Path, simulation: Simulation) -> Store:
+def prepare(path: Place, simulation: Simulation) -> Store:
     """Create the store of a campaign, or open it to go on where it stopped.
 
     Raises
@@ -83,7 +165,7 @@ def prepare(path: Path, simulation: Simulation) -> Store:
     """
     simulation = simulation.resolve()
     config = simulation.model_dump(mode="json")
-    if path.exists():
+    if exists(path):
         existing = store.open_store(path, "r+")
         if existing.config != config:
             changed = [k for k in config if existing.config.get(k) != config[k]] or ["kind"]
@@ -93,88 +175,111 @@ def prepare(path: Path, simulation: Simulation) -> Store:
                 "Choose another --out, or start afresh with --overwrite",
             )
         return existing
-    seeds = np.random.SeedSequence(simulation.seed).generate_state(simulation.samples, np.uint64)
+    if not is_url(path):
+        make_folder(Path(path).parent)
     recipe = find(simulation.recipe)
-    make_folder(path.parent)
     return store.create(
         path,
         samples=simulation.samples,
-        shape=(simulation.size, simulation.size),
+        shape=simulation.sample_shape,
         classes=recipe.classes,
         kind="simulation",
-        seeds=seeds,
+        seeds=simulation.seeds(),
         config=config,
-        parameters=[simulation.draw(np.random.default_rng(int(s))) for s in seeds],
+        parameters=simulation.draws(),
+        pixel_size=simulation.pixel_size or 1.0,
+        unit="micrometer" if simulation.pixel_size else "pixel",
         fields=recipe.fields if simulation.keep_fields else 0,
     )
 
 
-def run(target: Store, workers: int = 0) -> Iterator[int]:
+def run(target: Store, workers: int = 0, scheduler: str | None = None) -> Iterator[int]:
     """Simulate what the store still lacks; yields the index of each sample once it is written.
 
-    A sample depends on its own seed alone, so the store is the same bit for bit whatever the
-    number of workers and however often the campaign was interrupted.
+    A sample depends on its own seed and parameters alone, so the store is the same bit for bit
+    whatever the number of workers, wherever they are, and however often the campaign was
+    interrupted. Workers send their arrays back and this process writes them, so a cluster need not
+    reach the store. At most two samples per worker are under way or waiting to be written.
 
     Parameters
     ----------
     target : Store
         From `prepare`.
     workers : int
-        Processes, each with one thread; 0 takes one per processor.
+        Processes on this machine, each with one thread; 0 takes one per processor.
+    scheduler : str, optional
+        Address of a Dask scheduler, whose workers are used instead.
+
+    Raises
+    ------
+    InputError
+        If a sample diverges, a worker dies, or the scheduler cannot be reached. What is complete
+        stays.
     """
     simulation = Simulation.load(**target.config)
-    missing = [int(i) for i in target.missing()]
-    workers = min(workers or _processors(), len(missing))
-    jobs = [(simulation, int(target.seeds[i])) for i in missing]
-    if workers <= 1:
-        for index, job in zip(missing, jobs, strict=True):
-            target.write(index, **sample(*job))
-            yield index
-        return
-    # One thread per process: on grids of this size threads inside a simulation only contend.
-    context = get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_follow_parent) as pool:
-        futures = {pool.submit(sample, *job): i for i, job in zip(missing, jobs, strict=True)}
-        try:
-            for future in as_completed(futures):
-                index = futures.pop(future)
-                target.write(index, **future.result())
-                yield index
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    waiting = deque(_volumes(target, simulation))
+    running: dict[Future[list[Arrays]], list[int]] = {}
+    with pool(workers, scheduler, len(waiting)) as (submit, busy):
+        while waiting or running:
+            while waiting and len(running) < busy:
+                indices, drawn, seed = waiting.popleft()
+                running[submit(samples, simulation, drawn, seed)] = indices
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                for index, arrays in zip(running.pop(future), future.result(), strict=True):
+                    target.write(index, **arrays)
+                    yield index
 
 
-def _processors() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _volumes(
+    target: Store, simulation: Simulation
+) -> Iterator[tuple[list[int], list[dict[str, float]], int]]:
+    """Samples still missing, with their parameters and seed, those of one volume together."""
+    seeds = target.seeds
+    by_volume: dict[int, list[int]] = {}
+    for index in target.missing().tolist():
+        by_volume.setdefault(index // (simulation.slice or 1), []).append(index)
+    for indices in by_volume.values():
+        yield indices, [target.parameters[i] for i in indices], int(seeds[indices[0]])
 
 
-def _follow_parent() -> None:
-    """Leave Ctrl-C to the parent, and end with it even if it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = parent_process()
-    assert parent is not None
+def samples(simulation: Simulation, drawn: Sequence[dict[str, float]], seed: int) -> list[Arrays]:
+    """Simulate once and photograph one or, of a volume cut into sections, several samples.
 
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
+    Parameters
+    ----------
+    simulation : Simulation
+        Of the campaign.
+    drawn : sequence of dict
+        Parameters of the samples to make; those of the recipe are the same in all.
+    seed : int
+        Of the simulation.
 
-    threading.Thread(target=watch, daemon=True).start()
+    Returns
+    -------
+    list of dict
+        The arrays of every sample, as `Store.write` takes them.
+    """
+    grown = _grow(simulation, drawn[0], np.random.default_rng(seed))
+    made = []
+    for parameters in drawn:
+        section = int(parameters.get("section", 0))
+        view = grown.section(section) if simulation.slice else grown
+        image = render(view.phase, parameters, np.random.default_rng([seed, section]))
+        arrays: Arrays = {"image": image[None], "mask": view.mask, "instance": view.instance}
+        if simulation.keep_fields:
+            arrays["field"] = view.fields.astype(np.float16)
+        made.append(arrays)
+    return made
 
 
-def sample(simulation: Simulation, seed: int) -> dict[str, NDArray[Any]]:
-    """Simulate and photograph one sample; its arrays, as `Store.write` takes them."""
-    rng = np.random.default_rng(seed)
-    parameters = simulation.draw(rng)
-    grow = find(simulation.recipe).grow
+def _grow(
+    simulation: Simulation, parameters: dict[str, float], rng: np.random.Generator
+) -> Microstructure:
+    recipe = find(simulation.recipe)
     try:
-        phase, mask, instance, fields = grow(parameters, (simulation.size, simulation.size), rng)
+        phase, mask, instance, fields = recipe.grow(parameters, simulation.shape, rng)
     except BlowUpError as error:
         values = ", ".join(f"{key} {value:.4g}" for key, value in parameters.items())
-        problem = f"the sample of seed {seed} diverged ({error}) with {values}"
+        problem = f"a sample diverged ({error}) with {values}"
         raise InputError(simulation.recipe, problem, "Choose other parameters") from None
-    image = render(phase, parameters, rng)
-    arrays = {"image": image[None], "mask": mask, "instance": instance}
-    return arrays | ({"field": fields.astype(np.float16)} if simulation.keep_fields else {})
+    return Microstructure(phase, mask, instance, fields, recipe.classes, parameters)

@@ -50,6 +50,30 @@ Share = Annotated[Positive, AfterValidator(_share)]
 AtLeastOne = Annotated[Range, _above(1, strictly=False)]
 
 
+def _axes(value: Any) -> Any:
+    if isinstance(value, int):
+        return (value, value)
+    if isinstance(value, str):
+        sides = value.split(",")
+        return sides * 2 if len(sides) == 1 else sides
+    return value
+
+
+def _sides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    if len(shape) not in (2, 3):
+        raise ValueError("is not N, Y,X or Z,Y,X")
+    if min(shape) < SMALLEST:
+        raise ValueError(f"every side must be at least {SMALLEST}")
+    return shape
+
+
+SMALLEST = 32
+"""Least side of a simulated image or volume, pixels."""
+
+Shape = Annotated[tuple[int, ...], BeforeValidator(_axes), AfterValidator(_sides)]
+"""Pixels per axis, ([Z,] Y, X); a single number is the side of a square."""
+
+
 def one_of(choices: Mapping[str, Any]) -> AfterValidator:
     """Validator of a name that must be a key of `choices`; the nearest one is suggested."""
 
@@ -108,13 +132,25 @@ class Config(BaseModel):
         except ValidationError as error:
             raise _explain(cls, error, file or "configuration") from None
 
-    def draw(self, rng: np.random.Generator) -> dict[str, float]:
-        """One value for every `Range` of the model, uniformly, in the order of the fields."""
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """The bounds of every `Range` of the model, in the order of the fields."""
         return {
-            name: float(rng.uniform(*getattr(self, name)))
+            name: getattr(self, name)
             for name, field in type(self).model_fields.items()
             if field.annotation == tuple[float, float]
         }
+
+    def at(self, point: Sequence[float]) -> dict[str, float]:
+        """One value for every `Range`: a point of the unit cube, stretched to the bounds."""
+        bounds = self.ranges().items()
+        return {
+            name: float(low + (high - low) * u)
+            for (name, (low, high)), u in zip(bounds, point, strict=True)
+        }
+
+    def draw(self, rng: np.random.Generator) -> dict[str, float]:
+        """One value for every `Range`, uniformly."""
+        return self.at(rng.random(len(self.ranges())).tolist())
 
     def save(self, path: Path) -> None:
         """Write the resolved configuration as YAML, beside the output it belongs to."""

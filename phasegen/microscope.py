@@ -42,8 +42,9 @@ def render(
 
     Parameters
     ----------
-    phase : ndarray (Y, X)
-        Fraction of the second phase in every pixel, 0..1.
+    phase : ndarray ([Z,] Y, X)
+        Fraction of the second phase in every pixel, 0..1. A volume is photographed section by
+        section, as serial sectioning does: the same settings, noise and illumination of its own.
     settings : mapping
         One value for each field of `MicroscopeRanges`.
     rng : numpy.random.Generator
@@ -51,8 +52,10 @@ def render(
 
     Returns
     -------
-    ndarray (Y, X), float32, 0..1
+    ndarray of the shape of `phase`, float32, 0..1
     """
+    if phase.ndim == 3:
+        return np.stack([render(section, settings, rng) for section in phase])
     s = settings
     image = s["background"] + s["contrast"] * phase
     # Electrons escape from the rim of a step: bright just outside the particle, decaying away.

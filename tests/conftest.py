@@ -10,6 +10,7 @@ import torch
 
 from phasegen import campaign
 from phasegen.images import write_image
+from phasegen.store import open_store
 
 torch.set_num_threads(1)  # on tensors as small as these a second thread only waits
 
@@ -42,7 +43,7 @@ def fill(path, microscope, samples=SAMPLES, seed=0):
     settings = campaign.Simulation(
         recipe="spinodal",
         samples=samples,
-        size=SIZE,
+        shape=SIZE,
         seed=seed,
         parameters=GROWTH,
         microscope=microscope,
@@ -71,14 +72,12 @@ def real(tmp_path_factory):
     found = Folder(folder / "images", folder / "masks")
     for one in found:
         one.mkdir()
-    settings = campaign.Simulation(
-        recipe="spinodal", size=SIZE, parameters=GROWTH, microscope=UNEVEN
-    ).resolve()
-    for number in range(4):
-        arrays = campaign.sample(settings, seed=1000 + number)
-        grey = (arrays["image"][0, :, :80] * 65535).round().astype(np.uint16)
+    store = open_store(fill(folder / "hidden.zarr", UNEVEN, samples=4, seed=1000))
+    for number in range(store.samples):
+        sample = store.read(number)
+        grey = (sample.image[0, :, :80] * 65535).round().astype(np.uint16)
         write_image(found.images / f"{number}.tif", grey)
-        write_image(found.masks / f"{number}.png", arrays["mask"][:, :80])
+        write_image(found.masks / f"{number}.png", sample.mask[:, :80])
     return found
 
 

@@ -1,28 +1,29 @@
 """What a recipe is, and what it makes."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phasegen.config import Config
+from phasegen.masks import renumber
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Microstructure:
     """A simulated microstructure with its exact labels.
 
     Attributes
     ----------
-    phase : ndarray (Y, X), float32
+    phase : ndarray ([Z,] Y, X), float32
         Fraction of the second phase in every pixel, 0..1, smooth across interfaces.
-    mask : ndarray (Y, X), uint8
+    mask : ndarray ([Z,] Y, X), uint8
         Class index.
-    instance : ndarray (Y, X), uint32
+    instance : ndarray ([Z,] Y, X), uint32
         0 for the background, else the number of the particle.
-    fields : ndarray (F, Y, X), float32
+    fields : ndarray (F, [Z,] Y, X), float32
         Order parameters.
     classes : tuple of str
         Names of the classes, background first.
@@ -30,12 +31,32 @@ class Microstructure:
         What it was made with.
     """
 
-    phase: NDArray[np.float32] = field(repr=False)
-    mask: NDArray[np.uint8] = field(repr=False)
-    instance: NDArray[np.uint32] = field(repr=False)
-    fields: NDArray[np.float32] = field(repr=False)
+    phase: NDArray[np.float32]
+    mask: NDArray[np.uint8]
+    instance: NDArray[np.uint32]
+    fields: NDArray[np.float32]
     classes: tuple[str, ...]
     parameters: Mapping[str, float]
+
+    def __repr__(self) -> str:
+        counts = np.bincount(self.mask.ravel(), minlength=len(self.classes))
+        pairs = zip(counts / self.mask.size, self.classes, strict=True)
+        shares = ", ".join(f"{share:.1%} {name}" for share, name in pairs)
+        size = " x ".join(map(str, self.mask.shape))
+        return f"<Microstructure {size}: {shares}; {self.instance.max()} instances>"
+
+    def section(self, z: int) -> "Microstructure":
+        """The plane `z` of a volume, as exact as the volume itself.
+
+        A particle that the plane cuts twice keeps one number; numbers are made consecutive.
+        """
+        return replace(
+            self,
+            phase=self.phase[z],
+            mask=self.mask[z],
+            instance=renumber(self.instance[z]),
+            fields=self.fields[:, z],
+        )
 
 
 @dataclass(frozen=True)
@@ -55,6 +76,13 @@ class Recipe:
     grow : callable
         ``grow(parameters, shape, rng) -> (phase, mask, instance, fields)`` for `shape` ([Z,] Y, X)
         pixels.
+    length : callable, optional
+        ``length(parameters)``: what `length_of` names, in grid cells. With it, a user may ask for
+        a length in micrometres, and `magnification` follows.
+    length_of : str
+        What the length is of: ``"mean particle diameter"``.
+    clock : str
+        The parameter that a film of the recipe runs through.
     """
 
     name: str
@@ -65,3 +93,6 @@ class Recipe:
     grow: Callable[
         [Mapping[str, float], tuple[int, ...], np.random.Generator], tuple[NDArray[Any], ...]
     ]
+    length: Callable[[Mapping[str, float]], float] | None = None
+    length_of: str = ""
+    clock: str = "time"

@@ -76,7 +76,7 @@ def test_a_store_as_a_source(simulation):
 
 
 def test_an_unfinished_store_is_refused(tmp_path):
-    settings = campaign.Simulation(recipe="spinodal", samples=2, size=64)
+    settings = campaign.Simulation(recipe="spinodal", samples=2, shape=64)
     campaign.prepare(tmp_path / "a.zarr", settings)
     with pytest.raises(InputError, match=r"a\.zarr: is unfinished: 0 of 2 samples"):
         from_store(tmp_path / "a.zarr", PATCH)
