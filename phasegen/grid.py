@@ -1,7 +1,7 @@
 """Regular grids and the transforms that diagonalise the Laplacian on them."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -52,10 +52,10 @@ class Grid:
             raise InputError("grid", f"the boundary {self.boundary!r} is unknown", remedy)
 
     @cached_property
-    def boundaries(self) -> tuple[str, ...]:
+    def boundaries(self) -> tuple[Boundary, ...]:
         """The boundary of every axis."""
         each = self.boundary
-        return (each,) * len(self.shape) if isinstance(each, str) else each
+        return each if isinstance(each, tuple) else (each,) * len(self.shape)
 
     @property
     def cell(self) -> float:
@@ -95,6 +95,46 @@ class Grid:
         if axes := self._axes("no-flux"):
             u = fft.idctn(u, axes=axes, norm="ortho")
         return u.reshape(spectrum.shape[0], -1)
+
+    def derivative(self, spectrum: Array, axis: int) -> Array:
+        """Derivative along a periodic or no-flux axis, in every cell, (fields, cells)."""
+        if self.boundaries[axis] == "periodic":
+            return self.backward(1j * self._odd_k(axis) * spectrum)
+        # cos(kx) becomes -k sin(kx), and the sine transform has no mode 0.
+        return self._sines(axis).backward(self._shift(-self._odd_k(axis) * spectrum, axis, -1))
+
+    def divergence(self, flux: list[Array]) -> Array:
+        """Spectrum of the divergence of a flux, its components (fields, cells) along each axis.
+
+        No flux crosses a no-flux boundary.
+        """
+        total: Array = np.zeros(())
+        for axis, component in enumerate(flux):
+            if self.boundaries[axis] == "periodic":
+                total = total + 1j * self._odd_k(axis) * self.forward(component)
+            else:
+                sines = self._shift(self._sines(axis).forward(component), axis, 1)
+                total = total + self._odd_k(axis) * sines
+        return total
+
+    def _odd_k(self, axis: int) -> Array:
+        """Wave numbers along an axis; 0 where k and -k are the same mode of a periodic axis."""
+        k = self.k[axis]
+        nyquist = np.pi / self.spacing * (1 - 1e-9)
+        return np.where(np.abs(k) < nyquist, k, 0.0).astype(self.dtype)
+
+    def _sines(self, axis: int) -> "Grid":
+        """The grid of the derivative along a no-flux axis."""
+        if self.boundaries[axis] == "zero":
+            problem = "a derivative needs periodic or no-flux boundaries"
+            raise InputError("grid", problem, "Choose one of these, or a constant mobility")
+        each = list(self.boundaries)
+        each[axis] = "zero"
+        return replace(self, boundary=tuple(each))
+
+    def _shift(self, spectrum: Array, axis: int, modes: int) -> Array:
+        shaped = spectrum.reshape(-1, *self.spectral_shape)
+        return np.roll(shaped, modes, axis=axis + 1).reshape(spectrum.shape)
 
     @cached_property
     def k(self) -> Array:

@@ -1,92 +1,36 @@
-"""Time integration of a `GradientFlow` on a regular grid, in Fourier space.
+"""Integration of a `GradientFlow` over time, with steps that follow an error estimate.
 
-An integrator is a plain function ``(flow, grid, dt) -> step``; `run` drives one of them with an
-adaptive time step. The spectrum is the state, so the mean of a conserved field never changes.
+The spectrum is the state, so the mean of a conserved field never changes.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from phasegen.equations import Array, GradientFlow
+from phasegen.errors import InputError
 from phasegen.grid import Boundary, Grid
-from phasegen.kernels.etd import etd_correct, etd_predict
+from phasegen.integrators import Integrator, System, etdrk4
+from phasegen.noise import thermal_noise
 
 LOWEST = -40
 """Level of the ladder of time steps, in powers of sqrt(2), below which a run is given up: 1e-6."""
 
+WATCH = 10
+"""Steps between two looks at the energy."""
+
+RISE = 1e-3
+"""Relative rise of the energy between two looks that is a blow-up; a sound run has none."""
+
+TABLE_MODES = 1 << 21
+"""Modes that the coefficients in memory may have together: six numbers for each."""
+
 
 class BlowUpError(ArithmeticError):
-    """A run whose fields are no longer finite, or whose time step has collapsed."""
-
-
-Step = Callable[[Array, Array], tuple[Array, Array, tuple[float, float] | None]]
-"""``(spectrum, u) -> (spectrum, u, norms)`` after dt.
-
-The norms are the RMS of the estimated error and of the change; None if nothing is estimated.
-"""
-
-Integrator = Callable[[GradientFlow, Grid, float], Step]
-
-
-def etdrk2(flow: GradientFlow, grid: Grid, dt: float) -> Step:
-    r"""Exponential time differencing, Runge-Kutta of second order, with an embedded first order.
-
-    The linear part is integrated exactly; the first stage is the first-order scheme, the second
-    corrects it, and their difference estimates the error.
-
-    References
-    ----------
-    Cox and Matthews, J. Comput. Phys. 176, 430 (2002), equations (22)-(23).
-    """
-    explicit, linear, mode = _symbols(flow, grid)
-    explicit = explicit * dt
-    decay, phi1, phi2 = _phi_functions(linear * dt)
-    decay -= np.array(flow.stabiliser)[:, None] * explicit * phi1
-    decay, drive, correction = (
-        table.astype(grid.dtype)[:, mode] for table in (decay, explicit * phi1, explicit * phi2)
-    )
-    stabiliser, weight = np.array(flow.stabiliser, grid.dtype), grid.weight.astype(grid.dtype)
-
-    def step(spectrum: Array, u: Array) -> tuple[Array, Array, tuple[float, float] | None]:
-        potential = np.empty_like(u)
-        flow.potential(u, potential)
-        before = grid.forward(potential)
-        predicted = np.empty_like(spectrum)
-        etd_predict(spectrum, before, decay, drive, predicted)
-        flow.potential(grid.backward(predicted), potential)
-        after = grid.forward(potential)
-        corrected = np.empty_like(spectrum)
-        error, change = etd_correct(
-            predicted, spectrum, before, after, correction, stabiliser, weight, corrected
-        )
-        return corrected, grid.backward(corrected), (math.sqrt(error), math.sqrt(change))
-
-    return step
-
-
-def semi_implicit(flow: GradientFlow, grid: Grid, dt: float) -> Step:
-    """First-order scheme: linear part implicit, the rest explicit; the plain reference.
-
-    It estimates no error, so its step stays as it is.
-    """
-    explicit, linear, mode = _symbols(flow, grid)
-    decay = 1 / (1 - linear * dt)
-    drive = decay * explicit * dt
-    decay -= np.array(flow.stabiliser)[:, None] * drive
-    decay, drive = (table.astype(grid.dtype)[:, mode] for table in (decay, drive))
-
-    def step(spectrum: Array, u: Array) -> tuple[Array, Array, tuple[float, float] | None]:
-        potential = np.empty_like(u)
-        flow.potential(u, potential)
-        out = np.empty_like(spectrum)
-        etd_predict(spectrum, grid.forward(potential), decay, drive, out)
-        return out, grid.backward(out), None
-
-    return step
+    """A run whose fields are no longer finite, whose energy rises or whose step has collapsed."""
 
 
 def trajectory(
@@ -95,13 +39,15 @@ def trajectory(
     time: float,
     *,
     dt: float = 0.05,
-    tolerance: float = 3e-3,
-    relative_tolerance: float = 0.3,
+    tolerance: float = 1e-3,
+    relative_tolerance: float = 0.1,
     adaptive: bool = True,
-    integrator: Integrator = etdrk2,
+    integrator: Integrator = etdrk4,
     dtype: str = "float32",
     spacing: float = 1.0,
     boundary: Boundary | tuple[Boundary, ...] = "periodic",
+    temperature: float = 0.0,
+    rng: np.random.Generator | None = None,
 ) -> Iterator[tuple[float, Array]]:
     """Integrate `flow` from `u` over `time`, step by step.
 
@@ -126,6 +72,10 @@ def trajectory(
         ``"float32"`` or ``"float64"``.
     spacing, boundary
         Of the `Grid`.
+    temperature : float
+        Thermal energy that drives fluctuations, in the unit of the energy; 0 for none.
+    rng : Generator
+        Where the fluctuations are drawn from.
 
     Yields
     ------
@@ -136,36 +86,55 @@ def trajectory(
     Raises
     ------
     BlowUpError
-        If a field stops being finite or the step falls below 1e-6 of the first one.
+        If a field stops being finite, the energy rises or the step falls below 1e-6 of the first.
+    InputError
+        If the temperature is negative or has no generator.
     """
+    if temperature < 0 or (temperature > 0 and rng is None):
+        problem = f"temperature = {temperature:g} cannot make fluctuations"
+        raise InputError("noise", problem, "Give one above 0 and a numpy.random.Generator")
     shape = u.shape
-    grid = Grid(shape[1:], dtype, spacing, boundary)
+    system = System(flow, Grid(shape[1:], dtype, spacing, boundary))
     # An adaptive step wanders between few sizes, so few tables are worth their memory.
-    stepper = lru_cache(maxsize=4)(lambda size: integrator(flow, grid, size))
+    tables = min(max(TABLE_MODES // system.grid.k2.size, 2), 16)
+    stepper = lru_cache(maxsize=tables)(lambda size: integrator(system, size))
     u = np.ascontiguousarray(u.reshape(shape[0], -1), dtype=dtype)
-    spectrum = grid.forward(u)
-    now, level = 0.0, 0
+    spectrum = system.grid.forward(u)
+    descends = temperature == 0 and flow.source is None
+    seen = system.energy(spectrum, u) if descends else 0.0
+    scale = abs(seen)
+    now, level, steps = 0.0, 0, 0
     while now < time * (1 - 1e-12):
         # Steps come from a ladder of ratio sqrt(2), so that their coefficient tables are reused.
         size = min(dt * 2 ** (level / 2), time - now)
-        new_spectrum, new_u, norms = stepper(size)(spectrum, u)
-        finite = np.isfinite(new_u).all()
-        ratio = 1.0
-        if adaptive and norms is not None:
-            error, change = norms
-            # The fields at rest change by rounding errors alone, hence the floor. The second ratio
-            # grows as dt and the first as dt^2: squared, they climb the same ladder.
-            floor = tolerance / 300
-            ratio = max(error / tolerance, (error / (relative_tolerance * change + floor)) ** 2)
+        where = f"at t = {now:.6g} (step {steps + 1}) with dt = {size:.3g}"
+        new_spectrum, new_u, estimate = stepper(size)(spectrum, u, now)
+        finite = math.isfinite(estimate.change)
+        estimated = adaptive and estimate.order > 0
+        ratio = 0.0
+        if finite and estimated:
+            # The fields at rest change by rounding errors alone, hence the floor.
+            allowed = relative_tolerance * estimate.change + tolerance / 300
+            # Roots make both ratios grow as dt.
+            ratio = max(
+                (estimate.error / tolerance) ** (1 / estimate.order),
+                (estimate.error / allowed) ** (1 / (estimate.order - 1)),
+            )
         if not finite or ratio > 1:
-            if not adaptive or norms is None or level < LOWEST:
-                problem = "steps too inaccurate" if finite else "fields not finite"
-                raise BlowUpError(f"{problem} at t = {now:.6g} with dt = {size:.3g}")
+            if not estimated or level < LOWEST:
+                raise BlowUpError(f"{'inaccurate' if finite else 'fields not finite'} {where}")
             level -= 4 if not finite else 2 if ratio > 2 else 1
             continue
-        spectrum, u, now = new_spectrum, new_u, now + size
+        spectrum, u, now, steps = new_spectrum, new_u, now + size, steps + 1
+        if temperature > 0 and rng is not None:
+            spectrum = spectrum + thermal_noise(system, u, size, temperature, rng)
+            u = system.grid.backward(spectrum)
+        if descends and (steps % WATCH == 0 or now >= time):
+            before, seen = seen, system.energy(spectrum, u)
+            if not seen - before <= RISE * max(abs(before), scale):
+                raise BlowUpError(f"energy rose from {before:.6g} to {seen:.6g} {where}")
         yield now, u.reshape(shape)
-        level += ratio < 0.4
+        level += estimated and ratio < 0.64
 
 
 def run(flow: GradientFlow, u: Array, time: float, **control: Any) -> Array:
@@ -189,30 +158,6 @@ def energy(
 
     `spacing` and `boundary` are those of the `Grid`.
     """
-    grid = Grid(u.shape[1:], "float64", spacing, boundary)
-    flat = u.reshape(u.shape[0], -1).astype(np.float64)
-    power = np.abs(grid.forward(flat)) ** 2 * grid.weight
-    quadratic = float(np.dot(flow.gradient, power @ grid.k2))
-    if flow.interaction is not None:
-        quadratic += float((flow.interaction(grid.k) * power).sum())
-    return grid.cell * (flow.bulk_energy(flat) + 0.5 * quadratic * flat.shape[1])
-
-
-def _symbols(flow: GradientFlow, grid: Grid) -> tuple[Array, Array, Array | slice]:
-    """Explicit and linear symbols of the flow, and where every mode finds its own."""
-    if flow.interaction is None:
-        k2, mode = grid.shells
-        return flow.explicit_symbol(k2), flow.linear_symbol(k2), mode
-    explicit = flow.explicit_symbol(grid.k2)
-    linear = flow.linear_symbol(grid.k2) + explicit * flow.interaction(grid.k)
-    return explicit, linear, slice(None)
-
-
-def _phi_functions(z: Array) -> tuple[Array, Array, Array]:
-    """exp(z), (exp(z) - 1) / z and (exp(z) - 1 - z) / z^2, by series where these cancel."""
-    small = np.abs(z) < 1e-2
-    safe = np.where(small, 1.0, z)
-    grown = np.expm1(safe)
-    phi1 = np.where(small, 1 + z / 2 * (1 + z / 3 * (1 + z / 4)), grown / safe)
-    phi2 = np.where(small, 0.5 + z / 6 * (1 + z / 4 * (1 + z / 5)), (grown - safe) / safe**2)
-    return np.exp(z), phi1, phi2
+    system = System(flow, Grid(u.shape[1:], "float64", spacing, boundary))
+    u = u.reshape(u.shape[0], -1).astype(np.float64)
+    return system.energy(system.grid.forward(u), u)

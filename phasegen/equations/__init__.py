@@ -44,6 +44,12 @@ class GradientFlow:
         ``interaction(k)``: kernel :math:`B_i(k)` of a further energy :math:`\frac12 \sum_k B_i
         |u_i(k)|^2`, which may depend on the direction of k (coherency strain): (fields, modes) for
         wave vectors ``k`` of shape (axes, modes).
+    relative_mobility : callable, optional
+        ``relative_mobility(u)``: the mobility of conserved fields in every cell as a fraction
+        (0..1) of `mobility`, (fields, cells): :math:`\partial_t u = \nabla \cdot (M(u) \nabla
+        \delta F/\delta u)`. It costs further transforms, two per axis.
+    source : callable, optional
+        ``source(time)``: a rate that is added in every cell, (fields, cells).
     """
 
     names: tuple[str, ...]
@@ -54,6 +60,8 @@ class GradientFlow:
     potential: Callable[[Array, Array], None]
     bulk_energy: Callable[[Array], float]
     interaction: Callable[[Array], Array] | None = None
+    relative_mobility: Callable[[Array], Array] | None = None
+    source: Callable[[float], Array] | None = None
 
     def explicit_symbol(self, k2: Array) -> Array:
         """Factor of the explicit potential in Fourier space, (fields, modes): -M k^2 or -M."""

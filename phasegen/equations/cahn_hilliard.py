@@ -1,5 +1,7 @@
 """Cahn-Hilliard: a conserved concentration in a double well."""
 
+from collections.abc import Callable
+
 from phasegen.equations import Array, GradientFlow, require_valid
 from phasegen.kernels.cahn_hilliard import double_well_energy, double_well_potential
 
@@ -11,6 +13,7 @@ def cahn_hilliard(
     low: float = 0.0,
     high: float = 1.0,
     spacing: float = 1.0,
+    relative_mobility: Callable[[Array], Array] | None = None,
 ) -> GradientFlow:
     r"""Cahn-Hilliard equation with :math:`f = W (c - c_\alpha)^2 (c_\beta - c)^2`.
 
@@ -26,6 +29,9 @@ def cahn_hilliard(
         Equilibrium concentrations of the two phases.
     spacing : float
         Of the grid that is to resolve the interface.
+    relative_mobility : callable, optional
+        The mobility at concentrations `c` as a fraction (0..1) of `mobility`, which then is its
+        largest value: ``lambda c: 4 * c * (1 - c)`` leaves diffusion along interfaces alone.
 
     Raises
     ------
@@ -51,7 +57,8 @@ def cahn_hilliard(
         gradient=(gradient,),
         # Half the largest f'' makes any step stable: 2 W (high - low)^2 in the wells, a little
         # more where a curved interface raises c above them. Any excess slows large steps.
-        stabiliser=(1.25 * barrier * (high - low) ** 2,),
+        stabiliser=(0.75 * barrier * (high - low) ** 2,),
         potential=potential,
         bulk_energy=bulk_energy,
+        relative_mobility=relative_mobility,
     )

@@ -9,7 +9,8 @@ from phasegen.equations import Array, GradientFlow, interface_width
 from phasegen.equations.cahn_hilliard import cahn_hilliard
 from phasegen.equations.ordered_precipitates import ordered_precipitates
 from phasegen.errors import InputError
-from phasegen.stepping import energy, etdrk2, run, trajectory
+from phasegen.integrators import etdrk2
+from phasegen.stepping import energy, run, trajectory
 
 FLOWS = [
     cahn_hilliard(gradient=1.5, barrier=1.2, low=0.1, high=0.95),

@@ -1,6 +1,5 @@
 """Conservation, dissipation, measured order and failure of the integrators."""
 
-import csv
 from dataclasses import replace
 from itertools import pairwise
 
@@ -8,18 +7,11 @@ import numpy as np
 import pytest
 
 from phasegen.equations import Array, GradientFlow
+from phasegen.equations.allen_cahn import allen_cahn
 from phasegen.equations.cahn_hilliard import cahn_hilliard
 from phasegen.equations.ordered_precipitates import ordered_precipitates
-from phasegen.stepping import (
-    BlowUpError,
-    Integrator,
-    energy,
-    etdrk2,
-    run,
-    semi_implicit,
-    trajectory,
-)
-from tests.data import real
+from phasegen.integrators import Integrator, etdrk2, etdrk4, semi_implicit
+from phasegen.stepping import BlowUpError, energy, run, trajectory
 
 
 def _noise(cells: int, seed: int = 0) -> Array:
@@ -41,6 +33,21 @@ def _particles(cells: int) -> Array:
 CASES = [
     pytest.param(cahn_hilliard(gradient=2.0), _noise(64), id="cahn-hilliard"),
     pytest.param(ordered_precipitates(gradient=2.0), _particles(64), id="ordered"),
+]
+
+
+# A stiff explicit part (couplings that diffuse, a mobility that varies) shows its order at small
+# steps alone, that is at a small mobility.
+ORDER_CASES = [
+    pytest.param(cahn_hilliard(gradient=2.0), _noise(64), 1.0, id="cahn-hilliard"),
+    pytest.param(ordered_precipitates(gradient=2.0), _particles(64), 0.03, id="ordered"),
+    pytest.param(allen_cahn(gradient=2.0, drive=0.15), _noise(64), 1.0, id="allen-cahn"),
+    pytest.param(
+        cahn_hilliard(gradient=2.0, relative_mobility=lambda u: 0.2 + 3.2 * u * (1 - u)),
+        _noise(64),
+        0.03,
+        id="variable mobility",
+    ),
 ]
 
 
@@ -67,18 +74,24 @@ def test_energy_never_rises(flow: GradientFlow, u: Array, relative: float) -> No
     assert max(b / a - 1 for a, b in pairwise(energies)) < 1e-8
 
 
-@pytest.mark.parametrize(("integrator", "order"), [(semi_implicit, 1), (etdrk2, 2)])
-@pytest.mark.parametrize(("flow", "u"), CASES)
-def test_measured_order(flow: GradientFlow, u: Array, integrator: Integrator, order: int) -> None:
+@pytest.mark.parametrize(
+    ("integrator", "order", "steps"),
+    [(semi_implicit, 1, 64), (etdrk2, 2, 64), (etdrk4, 4, 16)],
+)
+@pytest.mark.parametrize(("flow", "u", "mobility"), ORDER_CASES)
+def test_measured_order(
+    flow: GradientFlow, u: Array, mobility: float, integrator: Integrator, order: int, steps: int
+) -> None:
     # The order is that of a smooth solution: rough noise first settles.
     start = run(flow, u[:, :32, :32], 1.0, dtype="float64")
-    flow = replace(flow, mobility=(1.0,) * len(flow.names))
+    flow = replace(flow, mobility=(mobility,) * len(flow.names))
 
     def after(dt: float, scheme: Integrator) -> Array:
         return run(flow, start, 1.0, dt=dt, adaptive=False, integrator=scheme, dtype="float64")
 
-    reference = after(1 / 2048, etdrk2)
-    errors = [np.abs(after(dt, integrator) - reference).max() for dt in (1 / 64, 1 / 128, 1 / 256)]
+    reference = after(1 / 512, etdrk4)
+    counts = (steps, 2 * steps, 4 * steps)
+    errors = [np.abs(after(1 / n, integrator) - reference).max() for n in counts]
     for coarse, fine in pairwise(errors):
         assert np.log2(coarse / fine) == pytest.approx(order, abs=0.2)
 
@@ -87,11 +100,10 @@ def test_slow_coarsening_does_not_lag() -> None:
     """A large step would be held back by the stabiliser within any absolute tolerance."""
     flow = cahn_hilliard(gradient=2.0)
     start = run(flow, _noise(128), 100.0)
-    reference, default, lagging = (
-        energy(flow, run(flow, start, 200.0, relative_tolerance=r)) for r in (0.1, 0.3, 10.0)
-    )
-    assert default == pytest.approx(reference, rel=4e-3)
-    assert lagging > 1.005 * reference
+    reference = energy(flow, run(flow, start, 400.0, tolerance=1e-4))
+    assert energy(flow, run(flow, start, 400.0)) == pytest.approx(reference, rel=5e-3)
+    lagging = run(flow, start, 400.0, tolerance=3e-3, relative_tolerance=10.0)
+    assert energy(flow, lagging) > 1.01 * reference
 
 
 def test_final_time_is_met_and_the_start_kept() -> None:
@@ -122,7 +134,7 @@ def test_two_and_three_dimensions_agree() -> None:
     np.testing.assert_allclose(block, np.repeat(plane[:, None], 6, axis=1), atol=1e-12)
 
 
-@pytest.mark.parametrize("integrator", [etdrk2, semi_implicit])
+@pytest.mark.parametrize("integrator", [etdrk4, etdrk2, semi_implicit])
 def test_blow_up_is_noticed_at_a_fixed_step(integrator: Integrator) -> None:
     unstable = replace(cahn_hilliard(mobility=50.0), stabiliser=(0.0,))
     with pytest.raises(BlowUpError, match=r"not finite at t = .* with dt = 5"):
@@ -136,6 +148,15 @@ def test_adaptive_step_recovers_from_too_large_a_first_one() -> None:
     assert energy(unstable, after) < energy(unstable, _noise(32))
 
 
+def test_rising_energy_is_noticed() -> None:
+    """A step too large for too weak a stabiliser: the fields stay finite, but oscillate."""
+    flow = replace(cahn_hilliard(gradient=2.0), stabiliser=(0.3,))
+    with pytest.raises(
+        BlowUpError, match=r"energy rose from .* at t = .*\(step \d+\) with dt = 20"
+    ):
+        run(flow, _noise(32), 1e4, dt=20.0, adaptive=False, integrator=semi_implicit)
+
+
 @pytest.mark.parametrize("adaptive", [True, False])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize(("flow", "u"), CASES)
@@ -146,27 +167,3 @@ def test_any_value_that_is_not_finite_is_noticed(
     u[-1, 5, 7] = bad
     with pytest.raises(BlowUpError, match=r"not finite at t = 0"):
         run(flow, u, 1.0, adaptive=adaptive)
-
-
-def test_pfhub_benchmark_1a() -> None:
-    """Spinodal decomposition of PFHub: free energy within 1 % of the spectral reference."""
-    table = real("pfhub") / "bm1a_reference_spectral.csv"
-    with table.open() as file:
-        reference = {
-            float(row["time"]): float(row["total_free_energy"])
-            for row in csv.DictReader(file)
-            if row["code"] == "spectral_ETDRK4_N256_cell" and float(row["time"]) <= 100
-        }
-    cells, side = 128, 200.0
-    h = side / cells
-    x = (np.arange(cells) + 0.5)[None, :] * h
-    y = (np.arange(cells) + 0.5)[:, None] * h
-    cos = np.cos
-    waves = cos(0.105 * x) * cos(0.11 * y) + (cos(0.13 * x) * cos(0.087 * y)) ** 2
-    waves += cos(0.025 * x - 0.15 * y) * cos(0.07 * x - 0.02 * y)
-    u = (0.5 + 0.01 * waves)[None]
-    flow = cahn_hilliard(mobility=5 / h**2, gradient=2 / h**2, barrier=5, low=0.3, high=0.7)
-    assert h**2 * energy(flow, u) == pytest.approx(reference[0], rel=1e-3)
-    for before, after in pairwise(sorted(reference)):
-        u = run(flow, u, after - before, tolerance=3e-4)
-        assert h**2 * energy(flow, u) == pytest.approx(reference[after], rel=0.01), f"t = {after}"
