@@ -4,12 +4,14 @@ from difflib import get_close_matches
 
 from phasegen.errors import InputError
 from phasegen.recipes.gamma_prime import RECIPE as GAMMA_PRIME
+from phasegen.recipes.porous import RECIPE as POROUS
+from phasegen.recipes.precipitates import RECIPE as PRECIPITATES
 from phasegen.recipes.recipe import Microstructure, Recipe
 from phasegen.recipes.spinodal import RECIPE as SPINODAL
 
 __all__ = ["RECIPES", "Microstructure", "Recipe", "find"]
 
-RECIPES: dict[str, Recipe] = {r.name: r for r in (GAMMA_PRIME, SPINODAL)}
+RECIPES: dict[str, Recipe] = {r.name: r for r in (GAMMA_PRIME, SPINODAL, PRECIPITATES, POROUS)}
 
 
 def find(name: str) -> Recipe:
