@@ -3,6 +3,7 @@
 from difflib import get_close_matches
 
 from phasegen.errors import InputError
+from phasegen.recipes.eutectic import RECIPE as EUTECTIC
 from phasegen.recipes.gamma_prime import RECIPE as GAMMA_PRIME
 from phasegen.recipes.porous import RECIPE as POROUS
 from phasegen.recipes.precipitates import RECIPE as PRECIPITATES
@@ -11,7 +12,9 @@ from phasegen.recipes.spinodal import RECIPE as SPINODAL
 
 __all__ = ["RECIPES", "Microstructure", "Recipe", "find"]
 
-RECIPES: dict[str, Recipe] = {r.name: r for r in (GAMMA_PRIME, SPINODAL, PRECIPITATES, POROUS)}
+RECIPES: dict[str, Recipe] = {
+    r.name: r for r in (GAMMA_PRIME, SPINODAL, PRECIPITATES, POROUS, EUTECTIC)
+}
 
 
 def find(name: str) -> Recipe:
