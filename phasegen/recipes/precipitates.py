@@ -67,7 +67,7 @@ def grow(
 def _ripen(nuclei: NDArray[np.float64], mean: float, p: Mapping[str, float]) -> NDArray[np.float32]:
     """Concentration (1, cells) when no more particles are left than the final diameter allows."""
     matrix = (mean - nuclei.mean()) / (1 - nuclei).mean()
-    u = (nuclei + matrix * (1 - nuclei)).astype(np.float32)
+    u: NDArray[np.float32] = (nuclei + matrix * (1 - nuclei)).astype(np.float32)
     wanted = _count(u.shape[1:], p["volume_fraction"], p["diameter"])
     until = PATIENCE * (p["diameter"] / 2) ** 3
     for _, after in trajectory(cahn_hilliard(gradient=GRADIENT), u, until):

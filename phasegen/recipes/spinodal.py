@@ -34,7 +34,7 @@ class Ranges(Config):
 
     magnification: AtLeastOne = Field((1.4, 2.8), description="image pixels per grid cell, about")
     composition: Share = Field((0.4, 0.6), description="mean concentration: rich fraction")
-    noise: NotNegative = Field(
+    fluctuation: NotNegative = Field(
         (0.02, 0.1), description="standard deviation of the first fluctuations"
     )
     time: Positive = Field((150.0, 1500.0), description="duration of the ageing")
@@ -46,7 +46,7 @@ def grow(
     """Phase, mask (0 solute-poor, 1 solute-rich), instances and fields of one sample."""
     p = parameters
     noise = rng.standard_normal((1, *coarse(shape, p["magnification"])))
-    u = p["composition"] + p["noise"] * (noise - noise.mean())
+    u = p["composition"] + p["fluctuation"] * (noise - noise.mean())
     fields = magnify(run(cahn_hilliard(gradient=GRADIENT), u, p["time"]), shape)
     # The equilibrium concentrations are 0 and 1, so the concentration is the fraction of the rich.
     phase = np.clip(fields[0], 0, 1)

@@ -38,11 +38,11 @@ def test_options_stand_above_a_file_and_set_above_both(command, tmp_path):
     given = {"recipe": "spinodal", "samples": 1, "seed": 3, "size": 64, "parameters": {"time": 30}}
     (tmp_path / "given.yaml").write_text(yaml.safe_dump(given))
     line = "phasegen simulate --config given.yaml --out a.zarr --workers 1"
-    assert command(f"{line} --seed 4 --set parameters.noise=0.05 --set seed=6").code == 0
+    assert command(f"{line} --seed 4 --set parameters.fluctuation=0.05 --set seed=6").code == 0
     config = open_store("a.zarr").config
     assert (config["samples"], config["seed"], config["size"]) == (1, 6, 64)
     assert config["parameters"]["time"] == [30, 30]
-    assert config["parameters"]["noise"] == [0.05, 0.05]
+    assert config["parameters"]["fluctuation"] == [0.05, 0.05]
 
 
 def test_overwrite_starts_afresh(command):

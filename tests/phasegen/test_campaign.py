@@ -124,20 +124,27 @@ def test_one_microstructure_without_a_store():
     assert 0 <= first.phase.min() < 0.05 < 0.95 < first.phase.max() <= 1
     np.testing.assert_array_equal(first.phase > 0.5, first.mask == 1)
     np.testing.assert_array_equal(first.instance > 0, first.mask > 0)
+    share = first.mask.mean()
+    assert repr(first) == (
+        f"<Microstructure 64 x 64: {1 - share:.1%} solute-poor, {share:.1%} solute-rich; "
+        f"{first.instance.max()} instances>"
+    )
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         ({"recipe": "gama-prime"}, r"gama-prime.*Did you mean 'gamma-prime'"),
-        ({"recipe": "steel"}, r"Known recipes: gamma-prime, spinodal"),
+        ({"recipe": "steel"}, r"Known recipes: gamma-prime, .*spinodal"),
         ({"recipe": "spinodal", "compositon": 0.5}, r"compositon.*Did you mean 'composition'"),
         ({"recipe": "spinodal", "time": "long"}, r"time = 'long'"),
+        ({"shape": 8}, r"shape = 8: every side must be at least 32"),
+        ({"shape": (64,) * 4}, r"shape = .*: is not N, Y,X or Z,Y,X"),
     ],
 )
 def test_unknown_recipes_and_parameters_are_refused(call, message):
     with pytest.raises(InputError, match=message):
-        campaign.simulate(shape=64, **call)
+        campaign.simulate(**{"shape": 64} | call)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")

@@ -10,6 +10,7 @@ from scipy import ndimage
 from phasegen.equations import interface_width
 from phasegen.errors import InputError
 from phasegen.masks import label_periodic
+from phasegen.microscope import MicroscopeRanges
 from phasegen.recipes import RECIPES, find, gamma_prime, porous, precipitates, spinodal
 from phasegen.recipes.recipe import Recipe
 
@@ -38,6 +39,12 @@ def test_shapes_types_and_values(name: str, grown) -> None:
     assert phase.min() >= 0
     assert phase.max() <= 1
     assert {0, len(recipe.classes) - 1} <= set(np.unique(mask)) <= set(range(len(recipe.classes)))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_no_parameter_is_named_as_one_of_the_microscope(name: str) -> None:
+    taken = {*MicroscopeRanges().ranges(), "section"}
+    assert not taken & RECIPES[name].ranges.model_fields.keys()
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -101,7 +108,7 @@ def test_gamma_prime_keeps_its_fraction_and_precipitate_free_zone() -> None:
 
 
 def test_spinodal_keeps_its_composition_and_coarsens() -> None:
-    fixed = {"magnification": 1.0, "composition": 0.45, "noise": 0.05}
+    fixed = {"magnification": 1.0, "composition": 0.45, "fluctuation": 0.05}
     boundary = []
     for time in (150.0, 1500.0):
         phase, mask, _, fields = _grow(spinodal.RECIPE, size=128, time=time, **fixed)
@@ -118,7 +125,7 @@ def test_spinodal_keeps_its_composition_and_coarsens() -> None:
 
 def test_spinodal_length_is_that_of_the_fastest_wave() -> None:
     """Early on the spectrum peaks at k^2 = |f''| / 2 kappa: a wave of 12.6 cells."""
-    fixed = {"magnification": 1.0, "composition": 0.5, "noise": 0.001, "time": 40.0}
+    fixed = {"magnification": 1.0, "composition": 0.5, "fluctuation": 0.001, "time": 40.0}
     spectrum = np.zeros((128, 128))
     for seed in range(3):
         field = _grow(spinodal.RECIPE, seed, size=128, **fixed)[3][0]
@@ -133,7 +140,7 @@ def test_spinodal_length_is_that_of_the_fastest_wave() -> None:
 def test_spinodal_wavelength_is_the_one_it_states(time: float, shape: tuple[int, ...]) -> None:
     measured = []
     for seed in range(3):
-        given = {"magnification": 1.0, "composition": 0.5, "noise": 0.05, "time": time}
+        given = {"magnification": 1.0, "composition": 0.5, "fluctuation": 0.05, "time": time}
         field = spinodal.grow(given, shape, np.random.default_rng(seed))[3][0]
         power = np.abs(np.fft.fft2(field - field.mean())) ** 2
         k = 2 * np.pi * np.hypot(*np.meshgrid(*map(np.fft.fftfreq, shape), indexing="ij"))
