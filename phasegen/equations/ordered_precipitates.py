@@ -1,5 +1,8 @@
 """Ordered precipitates: a conserved concentration coupled to four order-parameter variants."""
 
+import numpy as np
+
+from phasegen.elasticity import Misfit
 from phasegen.equations import Array, GradientFlow, require_valid
 from phasegen.kernels.ordered_precipitates import precipitate_energy, precipitate_potential
 
@@ -15,6 +18,7 @@ def ordered_precipitates(
     stiffness: float = 2.0,
     barrier: float = 1.0,
     repulsion: float = 5.0,
+    misfit: Misfit | None = None,
 ) -> GradientFlow:
     r"""Coupled Cahn-Hilliard / Allen-Cahn equations of a disordered matrix with L1_2 precipitates.
 
@@ -26,6 +30,12 @@ def ordered_precipitates(
     Particles of different variants repel each other (:math:`\alpha`): a film of matrix stays
     between them, whereas particles of one variant coalesce.
 
+    With a misfit the coherency energy :math:`\tfrac12 \sum_k [B(n) - \min B]\,
+    |c_k|^2 / (c_p - c_m)^2` adds to it (`phasegen.elasticity`). What even a plate of the softest
+    normal costs, :math:`\min B`, would do no more than draw the two concentrations together; it
+    is counted into the well, so that `low` and `high` remain the (coherent) equilibrium
+    concentrations of flat plates, and the lever rule the volume fraction.
+
     Parameters
     ----------
     low, high : float
@@ -34,6 +44,9 @@ def ordered_precipitates(
         Of the concentration and of the order parameters alike; grid spacing 1.
     stiffness, barrier, repulsion : float
         :math:`A`, :math:`W` and :math:`\alpha`.
+    misfit : Misfit, optional
+        Coherent misfit of the particles, `scale` in units of :math:`W`; none by default. It holds
+        for periodic boundaries.
 
     Raises
     ------
@@ -56,6 +69,13 @@ def ordered_precipitates(
     def bulk_energy(u: Array) -> float:
         return float(precipitate_energy(u, stiffness, low, high, barrier, repulsion))
 
+    def coherency(k: Array) -> Array:
+        assert misfit is not None
+        energy = np.zeros((fields, k.shape[1]))
+        kernel, moving = misfit.kernel(k), k.any(axis=0)
+        energy[0, moving] = (kernel[moving] - kernel[moving].min()) / (high - low) ** 2
+        return energy
+
     fields = 1 + VARIANTS
     return GradientFlow(
         names=("concentration", *(f"variant {v}" for v in range(1, fields))),
@@ -68,4 +88,5 @@ def ordered_precipitates(
         stabiliser=(2 * stiffness,) + (barrier + repulsion,) * VARIANTS,
         potential=potential,
         bulk_energy=bulk_energy,
+        interaction=coherency if misfit is not None else None,
     )
