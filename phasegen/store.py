@@ -26,6 +26,7 @@ from zarr.errors import ContainsGroupError
 from phasegen import contract
 from phasegen.contract import Attributes, Kind
 from phasegen.errors import InputError
+from phasegen.places import Place, exists, is_url
 
 _SOFTWARE = ("sim2sem", "numpy", "scipy", "numba", "torch", "zarr")
 # Zeros are written out too, so that a lost chunk is told from an empty one.
@@ -63,7 +64,7 @@ class Store:
         The lazy arrays by name.
     """
 
-    path: str | Path
+    path: Place
     attributes: Attributes
     arrays: Mapping[str, zarr.Array[Any]]
 
@@ -207,7 +208,7 @@ class Store:
 
 
 def create(
-    path: str | Path,
+    path: Place,
     *,
     samples: int,
     shape: tuple[int, ...],
@@ -268,8 +269,8 @@ def create(
             f"{samples} samples with {len(parameters)} parameters, {len(seeds)} seeds "
             f"and {len(classes)} classes"
         )
-    local = "://" not in str(path)
-    if local and Path(path).exists():
+    local = not is_url(path)
+    if exists(path):
         raise InputError(path, "exists already", "Remove it or choose another name")
     partial = Path(path).with_name(f".{Path(path).name}.partial") if local else str(path)
     try:
@@ -302,13 +303,16 @@ def create(
         | {"python": platform.python_version()},
     }
     # Last, since they make it a store; where there is no renaming, this is what seals it.
-    group.update_attributes(json.loads(json.dumps(attributes, allow_nan=False, default=_plain)))
+    plain = json.dumps(
+        attributes, allow_nan=False, default=lambda value: np.asarray(value).tolist()
+    )
+    group.update_attributes(json.loads(plain))
     if isinstance(partial, Path):
         os.rename(partial, path)
     return open_store(path, "r+")
 
 
-def open_store(path: str | Path, mode: Literal["r", "r+"] = "r") -> Store:
+def open_store(path: Place, mode: Literal["r", "r+"] = "r") -> Store:
     """Open a store for reading or, with mode "r+", for writing samples.
 
     Raises
@@ -317,11 +321,11 @@ def open_store(path: str | Path, mode: Literal["r", "r+"] = "r") -> Store:
         If there is none, it is newer than this version understands, or its metadata or arrays
         are missing, damaged or not as the contract states.
     """
-    if "://" not in str(path) and not (Path(path) / "zarr.json").is_file():
-        problem = "is not a store" if Path(path).exists() else "does not exist"
+    if not exists(f"{path}/zarr.json"):
+        problem = "is not a store" if exists(path) else "does not exist"
         raise InputError(path, problem, "Give a folder that phasegen or cyclegan has written")
     with _damage(path, "the metadata"):
-        group = zarr.open_group(path if "://" in str(path) else Path(path), mode=mode)
+        group = zarr.open_group(path if is_url(path) else Path(path), mode=mode)
         attributes = dict(group.attrs)
     checked = contract.validate(attributes, path)
     arrays: dict[str, zarr.Array[Any]] = {}
@@ -336,7 +340,7 @@ def open_store(path: str | Path, mode: Literal["r", "r+"] = "r") -> Store:
     return Store(path, checked, arrays)
 
 
-def verify(path: str | Path) -> list[str]:
+def verify(path: Place) -> list[str]:
     """Check a store against the contract, sample by sample.
 
     Returns
@@ -367,7 +371,7 @@ def verify(path: str | Path) -> list[str]:
     return problems
 
 
-def digest(path: str | Path) -> str:
+def digest(path: Place) -> str:
     """SHA-256 over attributes, seeds and the complete samples, independent of compression.
 
     Raises
@@ -387,20 +391,11 @@ def digest(path: str | Path) -> str:
     return total.hexdigest()
 
 
-def _plain(value: Any) -> Any:
-    """NumPy scalars and arrays as JSON takes them."""
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    raise TypeError(f"{value!r} cannot be an attribute")
-
-
 @contextmanager
 def _damage(source: str | Path, what: str) -> Iterator[None]:
     """Turn what Zarr and its codecs raise on damaged metadata and chunks into one error."""
     try:
         yield
-    except ImportError as error:
-        raise InputError(source, str(error), "Install the package it names") from None
     except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
         problem = f"{what} cannot be read ({' '.join(str(error).split())})"
         raise InputError(source, problem, "Restore it or create the store again") from None
