@@ -95,3 +95,27 @@ def label_variants(phases: Array, threshold: float = 0.5) -> NDArray[np.uint32]:
         found = label_periodic(inside & (variant == v)).astype(np.int64)
         labels = np.where(found > 0, found + labels.max(), labels)
     return renumber(labels)
+
+
+def label_regions(labels: Array) -> NDArray[np.uint32]:
+    """Instances of a periodic map of labels: the largest connected region of each.
+
+    Faces connect, corners do not; what a label has elsewhere becomes 0.
+    """
+    numbers = np.arange(labels.size).reshape(labels.shape)
+    pairs = []
+    for axis in range(labels.ndim):
+        same = labels == np.roll(labels, -1, axis)
+        pairs.append(np.stack([numbers[same], np.roll(numbers, -1, axis)[same]]))
+    i, j = np.concatenate(pairs, axis=1)
+    graph = coo_array((np.ones(len(i), bool), (i, j)), shape=(labels.size, labels.size))
+    region = connected_components(graph, directed=False)[1]
+    size = np.bincount(region)
+    owner = np.zeros(len(size), labels.dtype)
+    owner[region] = labels.ravel()
+    # Sorted by label and size, the last region of a label is its largest.
+    order = np.lexsort((size, owner))
+    last = np.append(owner[order][1:] != owner[order][:-1], True)
+    largest = np.zeros(len(size), bool)
+    largest[order[last]] = True
+    return renumber(np.where(largest[region].reshape(labels.shape), labels, 0))
