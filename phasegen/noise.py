@@ -3,21 +3,19 @@
 import numpy as np
 
 from phasegen.equations import Array
-from phasegen.integrators import System, phi_functions
+from phasegen.integrators import Estimate, Integrator, Step, System
 
 
-def thermal_noise(
-    system: System, u: Array, dt: float, temperature: float, rng: np.random.Generator
-) -> Array:
-    r"""Spectrum of the fluctuations that arise during dt.
+def fluctuating(integrator: Integrator, temperature: float, rng: np.random.Generator) -> Integrator:
+    r"""An integrator whose steps lie between two halves of their fluctuations.
 
-    The rate of every field is white in time and of variance :math:`2 k_B T M` (not conserved) or
-    :math:`2 k_B T M k^2` (conserved: the divergence of a random flux), per volume. What arises
-    early in the step decays by its linear part until the end, so a large step stays bounded.
+    The rate of every field has a part that is white in time and of variance :math:`2 k_B T M` (not
+    conserved) or :math:`2 k_B T M k^2` (conserved: the divergence of a random flux), per volume.
+    The amplitude of modes that relax within a step is bounded by their linear part, so that these,
+    too, have the fluctuations of equilibrium, to second order in the step.
 
     Parameters
     ----------
-    u : ndarray (fields, cells)
     temperature : float
         :math:`k_B T`, in the unit of the energy.
 
@@ -25,17 +23,35 @@ def thermal_noise(
     ----------
     Cook, Acta Metall. 18, 297 (1970).
     """
+
+    def build(system: System, dt: float) -> Step:
+        drift = integrator(system, dt)
+        explicit, linear, _ = system.potential_symbols
+        relaxed = np.maximum(-linear * dt, 1e-12)
+        variance = temperature / system.grid.cell * dt * np.tanh(relaxed) / relaxed
+        if system.flow.relative_mobility is None:
+            variance = -explicit * variance
+        else:
+            variance = np.array(system.flow.mobility)[:, None] * variance
+        (amplitude,) = system.tables(np.sqrt(variance))
+
+        def step(spectrum: Array, u: Array, time: float) -> tuple[Array, Array, Estimate]:
+            spectrum = spectrum + amplitude * _white(system, u, rng)
+            after, u, estimate = drift(spectrum, system.grid.backward(spectrum), time)
+            after += amplitude * _white(system, u, rng)
+            return after, system.grid.backward(after), estimate
+
+        return step
+
+    return build
+
+
+def _white(system: System, u: Array, rng: np.random.Generator) -> Array:
+    """Spectrum of a noise of unit variance, or of the divergence of such a flux if M varies."""
     flow, grid = system.flow, system.grid
-    explicit, linear, _ = system.potential_symbols
-    lasting = 2 * temperature / grid.cell * dt * phi_functions(2 * dt * linear)[1]
-    conserved = np.array(flow.conserved)[:, None]
-    if flow.relative_mobility is None or not conserved.any():
-        (amplitude,) = system.tables(np.sqrt(-explicit * lasting))
-        noise: Array = amplitude * grid.forward(rng.standard_normal(u.shape, dtype=u.dtype))
-        return noise
-    mobility = np.array(flow.mobility)[:, None]
-    (amplitude,) = system.tables(np.sqrt(mobility * lasting))
     white = grid.forward(rng.standard_normal(u.shape, dtype=u.dtype))
+    if flow.relative_mobility is None:
+        return white
     share = np.sqrt(np.maximum(flow.relative_mobility(u), 0))
-    draw = [share * rng.standard_normal(u.shape, dtype=u.dtype) for _ in grid.shape]
-    return amplitude * np.where(conserved, grid.divergence(draw), white)
+    flux = [share * rng.standard_normal(u.shape, dtype=u.dtype) for _ in grid.shape]
+    return np.where(np.array(flow.conserved)[:, None], grid.divergence(flux), white)

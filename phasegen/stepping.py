@@ -14,7 +14,7 @@ from phasegen.equations import Array, GradientFlow
 from phasegen.errors import InputError
 from phasegen.grid import Boundary, Grid
 from phasegen.integrators import Integrator, System, etdrk4
-from phasegen.noise import thermal_noise
+from phasegen.noise import fluctuating
 
 LOWEST = -40
 """Level of the ladder of time steps, in powers of sqrt(2), below which a run is given up: 1e-6."""
@@ -88,11 +88,13 @@ def trajectory(
     BlowUpError
         If a field stops being finite, the energy rises or the step falls below 1e-6 of the first.
     InputError
-        If the temperature is negative or has no generator.
+        If the temperature is negative or comes without a generator, or the other way round.
     """
-    if temperature < 0 or (temperature > 0 and rng is None):
-        problem = f"temperature = {temperature:g} cannot make fluctuations"
-        raise InputError("noise", problem, "Give one above 0 and a numpy.random.Generator")
+    if temperature < 0 or (temperature > 0) != (rng is not None):
+        problem = f"temperature = {temperature:g} makes no fluctuations"
+        raise InputError("noise", problem, "Give one above 0 and a numpy.random.Generator, or none")
+    if rng is not None:
+        integrator = fluctuating(integrator, temperature, rng)
     shape = u.shape
     system = System(flow, Grid(shape[1:], dtype, spacing, boundary))
     # An adaptive step wanders between few sizes, so few tables are worth their memory.
@@ -126,9 +128,6 @@ def trajectory(
             level -= 4 if not finite else 2 if ratio > 2 else 1
             continue
         spectrum, u, now, steps = new_spectrum, new_u, now + size, steps + 1
-        if temperature > 0 and rng is not None:
-            spectrum = spectrum + thermal_noise(system, u, size, temperature, rng)
-            u = system.grid.backward(spectrum)
         if descends and (steps % WATCH == 0 or now >= time):
             before, seen = seen, system.energy(spectrum, u)
             if not seen - before <= RISE * max(abs(before), scale):

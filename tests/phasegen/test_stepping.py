@@ -37,15 +37,15 @@ CASES = [
 
 
 # A stiff explicit part (couplings that diffuse, a mobility that varies) shows its order at small
-# steps alone, that is at a small mobility.
+# steps alone, that is at a small mobility and for waves that are not too short.
 ORDER_CASES = [
     pytest.param(cahn_hilliard(gradient=2.0), _noise(64), 1.0, id="cahn-hilliard"),
-    pytest.param(ordered_precipitates(gradient=2.0), _particles(64), 0.03, id="ordered"),
+    pytest.param(ordered_precipitates(gradient=2.0), _particles(64), 0.2, id="ordered"),
     pytest.param(allen_cahn(gradient=2.0, drive=0.15), _noise(64), 1.0, id="allen-cahn"),
     pytest.param(
         cahn_hilliard(gradient=2.0, relative_mobility=lambda u: 0.2 + 3.2 * u * (1 - u)),
         _noise(64),
-        0.03,
+        0.3,
         id="variable mobility",
     ),
 ]
@@ -76,7 +76,7 @@ def test_energy_never_rises(flow: GradientFlow, u: Array, relative: float) -> No
 
 @pytest.mark.parametrize(
     ("integrator", "order", "steps"),
-    [(semi_implicit, 1, 64), (etdrk2, 2, 64), (etdrk4, 4, 16)],
+    [(semi_implicit, 1, 64), (etdrk2, 2, 64), (etdrk4, 4, 12)],
 )
 @pytest.mark.parametrize(("flow", "u", "mobility"), ORDER_CASES)
 def test_measured_order(
@@ -87,9 +87,10 @@ def test_measured_order(
     flow = replace(flow, mobility=(mobility,) * len(flow.names))
 
     def after(dt: float, scheme: Integrator) -> Array:
-        return run(flow, start, 1.0, dt=dt, adaptive=False, integrator=scheme, dtype="float64")
+        control = {"dt": dt, "adaptive": False, "dtype": "float64", "spacing": 2.0}
+        return run(flow, start, 1.0, integrator=scheme, **control)
 
-    reference = after(1 / 512, etdrk4)
+    reference = after(1 / 256, etdrk4)
     counts = (steps, 2 * steps, 4 * steps)
     errors = [np.abs(after(1 / n, integrator) - reference).max() for n in counts]
     for coarse, fine in pairwise(errors):
