@@ -160,14 +160,15 @@ def _log(description: str, total: int, done: int) -> Iterator[Advance]:
         if due or at == total:
             elapsed = now - start
             left = elapsed * (total - at) / max(at - done, 1)
-            line(f"{_clock(elapsed)} elapsed", f"{_clock(left)} left" if at < total else "", note)
+            line(f"{clock(elapsed)} elapsed", f"{clock(left)} left" if at < total else "", note)
             tenth, last = 10 * at // max(total, 1), now
 
     line()
     yield advance
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Seconds as hours, minutes and seconds."""
     return str(timedelta(seconds=round(seconds)))
 
 

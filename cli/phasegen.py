@@ -3,12 +3,16 @@
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from cli import common
-from phasegen import campaign, contact_sheet, store
+from phasegen import campaign, contact_sheet, movie, store
 from phasegen.errors import InputError
+from phasegen.estimate import estimate
 from phasegen.places import exists, is_url, remove
+from phasegen.pools import processors
 from phasegen.recipes import RECIPES
 
 app = common.app("phasegen", "Simulate microstructures whose every pixel is known.")
@@ -51,6 +55,9 @@ def simulate(
         typer.Option("--set", help="parameters.KEY=VALUE or microscope.KEY=VALUE; repeatable."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start afresh.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell samples, time, memory and disk.")
+    ] = False,
 ) -> None:
     """Simulate samples of RECIPE (default: gamma-prime) into a store.
 
@@ -68,6 +75,9 @@ def simulate(
         seed=seed,
         keep_fields=keep_fields,
     ).resolve()
+    if dry_run:
+        _tell(settings, workers)
+        return
     if overwrite and exists(out):
         store.open_store(out)  # refuses to delete what is no store
         remove(out)
@@ -79,11 +89,29 @@ def simulate(
     print(f"{target.samples} samples of {settings.recipe} in {out}")
 
 
+def _count(picture: NDArray[np.uint8], advance: common.Advance) -> NDArray[np.uint8]:
+    advance()
+    return picture
+
+
+def _tell(settings: campaign.Simulation, workers: int) -> None:
+    """Print what a campaign will take, from a probe of one small simulation."""
+    expected = estimate(settings)
+    workers = min(workers or processors(), expected.volumes)
+    shape = " x ".join(map(str, settings.sample_shape))
+    print(f"samples  {expected.samples} of {shape} pixels from {expected.volumes} simulations")
+    print(f"time     about {common.clock(expected.seconds / workers)} on {workers} processors")
+    print(f"memory   about {expected.memory / 1e9:.2g} GB per worker")
+    print(f"disk     about {expected.disk / 1e9:.2g} GB")
+
+
 @app.command("list")
 def list_recipes() -> None:
     """List the recipes and the ranges of their parameters."""
     for recipe in RECIPES.values():
         print(f"{recipe.name}: {recipe.summary} (classes: {', '.join(recipe.classes)})")
+        if recipe.length is not None:
+            print(f"--length: {recipe.length_of}")
         common.table(
             ("--set parameters.", "low", "high", "meaning"),
             [
@@ -103,6 +131,35 @@ def show(
     beside = Path(path) if not is_url(path) else Path(path.rstrip("/").rpartition("/")[2])
     target = out or beside.with_suffix(".png")
     contact_sheet.write(target, store.open_store(path), n)
+    print(target)
+
+
+@app.command("movie")
+def film(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="See `phasegen list`.")],
+    out: Annotated[
+        Path | None, typer.Option(help="GIF, or a folder for PNG files [default: RECIPE.gif].")
+    ] = None,
+    shape: Annotated[
+        str, typer.Option("--size", "--shape", help="Side in pixels, or Y,X, or Z,Y,X.")
+    ] = "256",
+    over: Annotated[
+        str | None, typer.Option(help="Parameter that runs through its range [default: time].")
+    ] = None,
+    frames: Annotated[int, typer.Option(min=2, help="Number of frames.")] = 24,
+    seed: Annotated[int, typer.Option(min=0, help="Seed.")] = 0,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="parameters.KEY=VALUE; repeatable.")
+    ] = None,
+) -> None:
+    """Film RECIPE: the microstructure of one seed at later and later times."""
+    settings = campaign.Simulation.load(None, set_ or (), recipe=recipe, shape=shape)
+    pictures = movie.frames(
+        recipe, settings.shape, seed, over, frames, **settings.resolve().parameters
+    )
+    target = out or Path(f"{recipe}.gif")
+    with common.progress(f"film {recipe}", frames) as advance:
+        movie.write(target, (_count(picture, advance) for picture in pictures))
     print(target)
 
 

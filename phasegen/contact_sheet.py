@@ -1,4 +1,8 @@
-"""Contact sheet of a store: images above their masks, as one picture."""
+"""Contact sheet of a store: images above their masks, as one picture.
+
+Of a volume, three sections through its middle are shown, unfolded along the edges they share: the
+XY plane, the ZY plane to its right and the XZ plane below.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -42,17 +46,34 @@ def write(path: Path, store: Store, samples: int = 8) -> None:
     tiles = []
     for index in indices:
         sample = store.read(int(index))
-        step = max(1, -(-max(sample.mask.shape) // THUMBNAIL))
-        image, mask = sample.image[0, ::step, ::step], sample.mask[::step, ::step]
-        scale = 255 if image.dtype.kind == "f" else 255 / np.iinfo(image.dtype).max
-        grey = np.repeat((image * scale).astype(np.uint8)[..., None], 3, axis=2)
-        tiles.append(_frame(np.vstack([_frame(grey), _frame(colour(mask))])))
+        image, scale = sample.image[0], 255.0
+        if image.dtype.kind != "f":
+            scale /= np.iinfo(image.dtype).max
+        tiles.append(picture((image * scale).astype(np.uint8), sample.mask))
     blank = np.full_like(tiles[0], 255)
     columns = min(COLUMNS, len(tiles))
     tiles += [blank] * (-len(tiles) % columns)
     rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
     make_folder(path.parent)
     write_image(path, np.vstack(rows))
+
+
+def picture(grey: NDArray[np.uint8], mask: NDArray[Any]) -> NDArray[np.uint8]:
+    """Grey values and class mask ([Z,] Y, X) of one sample as one framed picture (Y, X, 3)."""
+    step = max(1, -(-max(mask.shape) // THUMBNAIL))
+    cut = (slice(None, None, step),) * mask.ndim
+    planes = [np.repeat(grey[cut][..., None], 3, axis=-1), colour(mask[cut])]
+    if mask.ndim == 3:
+        planes = [_unfold(plane) for plane in planes]
+    return _frame(np.vstack([_frame(plane) for plane in planes]))
+
+
+def _unfold(volume: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Sections (Y + Z, X + Z, 3) through the middle of a volume (Z, Y, X, 3)."""
+    z, y, x = (n // 2 for n in volume.shape[:3])
+    xy, zy, xz = volume[z], volume[:, :, x].swapaxes(0, 1), volume[:, y]
+    corner = np.full((len(xz), zy.shape[1], 3), 255, np.uint8)
+    return np.vstack([np.hstack([xy, zy]), np.hstack([xz, corner])])
 
 
 def _frame(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -41,7 +41,7 @@ def pool(workers: int, scheduler: str | None, jobs: int) -> Iterator[tuple[Submi
     InputError
         If a process is killed, or the scheduler or its workers cannot be reached or are lost.
     """
-    workers = min(workers or _processors(), jobs)
+    workers = min(workers or processors(), jobs)
     if scheduler is not None and jobs:
         with _cluster(scheduler) as cluster:
             yield cluster
@@ -111,7 +111,7 @@ def _on_one_thread(function: Callable[..., Any], *arguments: Any) -> Any:
     return function(*arguments)
 
 
-def _processors() -> int:
+def processors() -> int:
     """Processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -35,12 +35,12 @@ def test_options_reach_the_simulation(command):
 
 
 def test_options_stand_above_a_file_and_set_above_both(command, tmp_path):
-    given = {"recipe": "spinodal", "samples": 1, "seed": 3, "size": 64, "parameters": {"time": 30}}
+    given = {"recipe": "spinodal", "samples": 1, "seed": 3, "shape": 64, "parameters": {"time": 30}}
     (tmp_path / "given.yaml").write_text(yaml.safe_dump(given))
     line = "phasegen simulate --config given.yaml --out a.zarr --workers 1"
     assert command(f"{line} --seed 4 --set parameters.fluctuation=0.05 --set seed=6").code == 0
     config = open_store("a.zarr").config
-    assert (config["samples"], config["seed"], config["size"]) == (1, 6, 64)
+    assert (config["samples"], config["seed"], config["shape"]) == (1, 6, [64, 64])
     assert config["parameters"]["time"] == [30, 30]
     assert config["parameters"]["fluctuation"] == [0.05, 0.05]
 
@@ -54,14 +54,33 @@ def test_overwrite_starts_afresh(command):
     assert digest("a.zarr") == first
 
 
+def test_a_dry_run_tells_and_writes_nothing(command, tmp_path):
+    code, out, _ = command(f"{TINY} --dry-run")
+    told = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert (code, list(told)) == (0, ["samples", "time", "memory", "disk"])
+    assert told["samples"] == "2 of 64 x 64 pixels from 2 simulations"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_volumes_sections_and_lengths(command):
+    line = TINY.replace("--size 64", "--shape 32,40,48")
+    assert command(f"{line} --out volume.zarr").code == 0
+    assert open_store("volume.zarr").shape == (32, 40, 48)
+    assert command(f"{line} --slice 2 --pixel-size 0.05 --length 1.2 --out cut.zarr").code == 0
+    store = open_store("cut.zarr")
+    assert store.shape == (40, 48)
+    assert (store.attributes["pixel_size"], store.attributes["unit"]) == (0.05, "micrometer")
+    assert store.parameters[0]["magnification"] == pytest.approx(24 / 2200 ** (1 / 3))
+
+
 def test_list_names_recipes_classes_and_ranges(command):
     code, text, _ = command("phasegen list")
     assert code == 0
     for recipe in RECIPES.values():
-        assert f"{recipe.name}: {recipe.summary}" in text
-        assert all(name in text for name in recipe.classes)
+        of_recipe = text[text.index(f"{recipe.name}: {recipe.summary}") :]
+        assert all(name in of_recipe for name in recipe.classes)
         for name, field in recipe.ranges.model_fields.items():
-            row = next(line for line in text.splitlines() if line.startswith(f"{name} "))
+            row = next(line for line in of_recipe.splitlines() if line.startswith(f"{name} "))
             assert row.split()[1:3] == [f"{bound:g}" for bound in field.default]
             assert row.rstrip().endswith(field.description.rstrip())
 
@@ -73,6 +92,14 @@ def test_show_as_many_samples_as_asked_for(command, places, tmp_path):
         with Image.open(tmp_path / f"deep/{number}.png") as sheet:
             assert sheet.size[0] == width * (96 + 2 * 6)
     assert snapshot(places["sim"]) == before
+
+
+def test_a_film_of_a_recipe(command, tmp_path):
+    line = "phasegen movie spinodal --size 64 --frames 3 --set parameters.time=[20,60]"
+    done = command(line)
+    assert (done.code, done.out) == (0, "spinodal.gif\n")
+    with Image.open(tmp_path / "spinodal.gif") as animation:
+        assert animation.n_frames == 3
 
 
 def test_verify_tells_every_problem(command, places, tmp_path):
@@ -91,7 +118,7 @@ def test_verify_tells_every_problem(command, places, tmp_path):
     ("arguments", "says"),
     [
         ("gama-prime", "'gama-prime': is unknown. Did you mean 'gamma-prime'"),
-        ("steel", "'steel': is unknown. Known recipes: gamma-prime, spinodal"),
+        ("steel", "'steel': is unknown. Known recipes: gamma-prime, "),
         ("spinodal --set parameters.tme=3", "unknown key 'tme'. Did you mean 'time'"),
         ("--set microscope.blurr=1", "unknown key 'microscope.blurr'. Did you mean 'blur'"),
         ("--set parmeters.time=1", "unknown key 'parmeters'. Did you mean 'parameters'"),
@@ -113,13 +140,15 @@ def test_settings_that_do_not_exist_or_fit(refused, tmp_path, arguments, says):
 @pytest.mark.parametrize(
     ("line", "mentions"),
     [
-        ("phasegen --help", "simulate list show verify"),
+        ("phasegen --help", "simulate list show movie verify"),
         (
             "phasegen simulate --help",
-            "RECIPE --out --n --size --seed --workers --keep-fields --config --set --overwrite",
+            "RECIPE --out --n --size --shape --slice --pixel-size --length --seed --workers "
+            "--scheduler --keep-fields --config --set --overwrite --dry-run",
         ),
         ("phasegen list --help", "ranges"),
         ("phasegen show --help", "STORE --out --n"),
+        ("phasegen movie --help", "RECIPE --out --size --over --frames --seed --set"),
         ("phasegen verify --help", "STORE"),
     ],
 )

@@ -50,6 +50,25 @@ def test_images_above_masks_in_rows_of_four(tmp_path, dtype):
     assert (sheet[height:, width:] == 255).all()
 
 
+def test_a_volume_shows_three_sections_through_its_middle():
+    z, y, x = np.indices((20, 30, 40))
+    mask = ((z >= 10) & (y >= 15)).astype(np.uint8)
+    shown = contact_sheet.picture(x.astype(np.uint8), mask)
+    assert shown.shape == (2 * (30 + 20 + GAP) + GAP, 40 + 20 + 2 * GAP, 3)
+    grey, colours = shown[: 30 + 20, : 40 + 20, 0], shown[30 + 20 + GAP :]
+    np.testing.assert_array_equal(grey[:30, :40], np.tile(np.arange(40), (30, 1)))
+    assert (grey[:30, 40:] == 20).all()
+    np.testing.assert_array_equal(grey[30:, :40], np.tile(np.arange(40), (20, 1)))
+    assert (grey[30:, 40:] == 255).all()
+    background, second = (PALETTE[number].tolist() for number in (0, 1))
+    assert colours[14, 20].tolist() == background  # XY: y runs down
+    assert colours[15, 20].tolist() == second
+    assert colours[20, 40 + 9].tolist() == background  # ZY: z runs to the right
+    assert colours[20, 40 + 10].tolist() == second
+    assert colours[30 + 9, 20].tolist() == background  # XZ: z runs down
+    assert colours[30 + 10, 20].tolist() == second
+
+
 def test_large_samples_become_thumbnails(tmp_path):
     target = make(tmp_path / "a.zarr", 1, shape=(THUMBNAIL * 2 + 1, 10))
     contact_sheet.write(tmp_path / "a.png", target)

@@ -1,0 +1,89 @@
+"""Film of a recipe: one microstructure, as it comes to be.
+
+A recipe makes a microstructure, not its history. But the same seed takes the same course, so the
+microstructure of a shorter time is a frame of the longer run: a film is the recipe grown again and
+again, to later and later times. It costs about half as many runs as it has frames; in return every
+frame has exact labels, and any other parameter can be filmed, too.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from phasegen import campaign, contact_sheet
+from phasegen.errors import InputError
+from phasegen.files import make_folder, written_whole
+from phasegen.images import write_image
+from phasegen.recipes import find
+
+SECONDS = 0.12
+"""Time that a frame of an animation is shown; the last one stays ten times as long."""
+
+
+def frames(
+    recipe: str,
+    shape: int | tuple[int, ...] = 256,
+    seed: int = 0,
+    over: str | None = None,
+    count: int = 24,
+    **ranges: Any,
+) -> Iterator[NDArray[np.uint8]]:
+    """Pictures (Y, X, 3): the phase in grey above the mask in colours, frame by frame.
+
+    Parameters
+    ----------
+    recipe, shape, seed, **ranges
+        As `phasegen.simulate` takes them.
+    over : str, optional
+        The parameter that runs through its range; by default the recipe's clock.
+    count : int
+        Number of frames. They are spaced evenly in the logarithm, for coarsening slows down.
+
+    Raises
+    ------
+    InputError
+        If recipe or parameters do not fit, or `over` is none of them, or its range is not positive.
+    """
+    chosen = find(recipe)
+    over = over or chosen.clock
+    bounds = chosen.ranges.load(**ranges).ranges()
+    if over not in bounds:
+        problem = f"{recipe} has no parameter {over!r} to film"
+        raise InputError("--over", problem, f"Choose one of {', '.join(bounds)}")
+    low, high = bounds[over]
+    if not 0 < low < high:
+        problem = f"{over} = [{low:g}, {high:g}] is no range above zero to film"
+        raise InputError("--over", problem, f"Set parameters.{over}=[first, last]")
+    # What is not filmed must be the same in all frames.
+    fixed = chosen.ranges.load(**ranges).draw(np.random.default_rng(seed))
+    for value in np.geomspace(low, high, count):
+        grown = campaign.simulate(recipe, shape, seed, **fixed | {over: float(value)})
+        yield contact_sheet.picture((255 * grown.phase).astype(np.uint8), grown.mask)
+
+
+def write(path: Path, pictures: Iterator[NDArray[np.uint8]]) -> None:
+    """Write a film: an animated GIF, or numbered PNG files if `path` is a folder's.
+
+    Raises
+    ------
+    InputError
+        If `path` is neither, or the file system refuses.
+    """
+    if path.suffix not in ("", ".gif"):
+        raise InputError(path, "is no film", "Name a .gif, or a folder for PNG files")
+    if not path.suffix:
+        make_folder(path)
+        for number, picture in enumerate(pictures):
+            write_image(path / f"{number:03d}.png", picture)
+        return
+    make_folder(path.parent)
+    first, *rest = (Image.fromarray(picture).quantize(dither=Image.Dither.NONE) for picture in pictures)
+    shown = [round(1000 * SECONDS)] * len(rest) + [round(10000 * SECONDS)]
+    with written_whole(path) as partial:
+        first.save(
+            partial, "GIF", save_all=True, append_images=rest, duration=shown, loop=0, disposal=2
+        )
