@@ -209,11 +209,12 @@ def interpolate(
     shape: Array,
     fine: Array,
     largest: Array,
+    second: Array,
     owner: Array,
 ) -> None:
-    """Largest phi and its patch on a grid of `fine` pixels (Z, Y, X), linear between the cells.
+    """The two largest phi and the patch of the first on a grid of `fine` pixels (Z, Y, X).
 
-    The frames are filled and the grid is periodic.
+    Between the cells phi is linear. The frames are filled and the grid is periodic.
     """
     frame = 1 if shape[0] > 1 else 0
     # Of every pixel, the cell before its centre and how far it lies behind that.
@@ -251,5 +252,8 @@ def interpolate(
                         part = wz if deep else 1 - wz
                         value += part * ((1 - wy) * upper + wy * lower)
                     if value > largest[z, y, x]:
+                        second[z, y, x] = largest[z, y, x]
                         largest[z, y, x] = value
                         owner[z, y, x] = g
+                    elif value > second[z, y, x]:
+                        second[z, y, x] = value

@@ -3,8 +3,10 @@
 from difflib import get_close_matches
 
 from phasegen.errors import InputError
+from phasegen.recipes.dual_phase import RECIPE as DUAL_PHASE
 from phasegen.recipes.eutectic import RECIPE as EUTECTIC
 from phasegen.recipes.gamma_prime import RECIPE as GAMMA_PRIME
+from phasegen.recipes.grains import RECIPE as GRAINS
 from phasegen.recipes.porous import RECIPE as POROUS
 from phasegen.recipes.precipitates import RECIPE as PRECIPITATES
 from phasegen.recipes.recipe import Microstructure, Recipe
@@ -13,7 +15,7 @@ from phasegen.recipes.spinodal import RECIPE as SPINODAL
 __all__ = ["RECIPES", "Microstructure", "Recipe", "find"]
 
 RECIPES: dict[str, Recipe] = {
-    r.name: r for r in (GAMMA_PRIME, SPINODAL, PRECIPITATES, POROUS, EUTECTIC)
+    r.name: r for r in (GAMMA_PRIME, SPINODAL, PRECIPITATES, POROUS, EUTECTIC, GRAINS, DUAL_PHASE)
 }
 
 
