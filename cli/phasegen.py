@@ -8,6 +8,7 @@ import typer
 from numpy.typing import NDArray
 
 from cli import common
+from cli.match import match
 from phasegen import campaign, contact_sheet, movie, store
 from phasegen.errors import InputError
 from phasegen.estimate import estimate
@@ -174,6 +175,9 @@ def verify(
     if problems:
         raise InputError(path, f"has {len(problems)} problems", "See the lines above")
     print(f"{path}: sound, {store.open_store(path).samples} samples")
+
+
+app.command()(match)
 
 
 def main() -> None:

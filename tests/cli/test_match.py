@@ -1,0 +1,48 @@
+"""``phasegen match`` writes what ``phasegen simulate`` takes; bad input is one line."""
+
+import numpy as np
+import pytest
+
+from phasegen import calibrate
+from phasegen.images import write_image
+from phasegen.store import open_store
+
+
+@pytest.fixture
+def few(monkeypatch):
+    monkeypatch.setattr(calibrate, "ROUNDS", (3, 2, 3))
+    monkeypatch.setattr(calibrate, "PILOT", 128)
+    monkeypatch.setattr(calibrate, "PILOT_CELLS", 64)
+
+
+def test_match_then_simulate(command, few, tmp_path):
+    code, out, err = command("phasegen match {images} --recipe spinodal --out made/match.yaml")
+    assert code == 0, err
+    assert "match spinodal: 12/12 (100 %)" in err
+    assert "wavelength" in out
+    assert out.splitlines()[-1] == "made/match.yaml, made/match.json, made/match.png"
+    command("phasegen simulate --config made/match.yaml --n 1 --size 64 --workers 1 --out s.zarr")
+    store = open_store(tmp_path / "s.zarr")
+    assert store.config["recipe"] == "spinodal"
+    assert len(store.complete()) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("phasegen match {images} --recipe spinodl", "Did you mean 'spinodal'"),
+        ("phasegen match nowhere", "nowhere: does not exist"),
+        ("phasegen match empty", "holds no image"),
+        ("phasegen match grey", "shows nothing"),
+        ("phasegen match tiny", "smaller than the patch size of 64"),
+        ("phasegen match text", "a.png: cannot be read"),
+    ],
+)
+def test_bad_input(refused, tmp_path, line, said):
+    folders = {name: tmp_path / name for name in ("empty", "grey", "tiny", "text")}
+    for folder in folders.values():
+        folder.mkdir()
+    write_image(folders["grey"] / "a.png", np.full((80, 80), 7, np.uint8))
+    write_image(folders["tiny"] / "a.png", np.eye(40, dtype=np.uint8))
+    (folders["text"] / "a.png").write_text("no image")
+    assert said in refused(line)
