@@ -54,7 +54,8 @@ def test_same_seed_same_bits(name: str, grown) -> None:
     assert (_grow(RECIPES[name], seed=1)[1] != grown[name][1]).any()
 
 
-@pytest.mark.parametrize("name", RECIPES)
+# The phase of a polycrystal is the contrast of its grains, whose classes are no fractions.
+@pytest.mark.parametrize("name", sorted(RECIPES.keys() - {"grains"}))
 def test_mask_phase_and_instances_agree(name: str, grown) -> None:
     phase, mask, instance, _ = grown[name]
     np.testing.assert_array_equal(instance > 0, mask > 0)
