@@ -4,6 +4,7 @@ from difflib import get_close_matches
 
 from phasegen.errors import InputError
 from phasegen.recipes.dual_phase import RECIPE as DUAL_PHASE
+from phasegen.recipes.dendrites import RECIPE as DENDRITES
 from phasegen.recipes.eutectic import RECIPE as EUTECTIC
 from phasegen.recipes.gamma_prime import RECIPE as GAMMA_PRIME
 from phasegen.recipes.grains import RECIPE as GRAINS

@@ -1,0 +1,122 @@
+"""Dendrites: equiaxed crystals that branch as they grow into an undercooled melt.
+
+Crystals of random orientation nucleate one after the other, the fewer the more the latent heat (in
+an alloy: the rejected solute) of the growing ones takes the undercooling away. Their tips grow
+along the cube axes, where the interface energy is largest; fluctuations make the sides branch;
+arms stop where they meet the diffusion field of others. The whole is quenched at a share of the
+solid fraction that the undercooling allows, so what was left between the arms shows as a matrix.
+
+It stands for primary dendrites of cubic metals in castings: aluminium in Al-Cu (3-10 % of Cu;
+anisotropy 0.01-0.02), gamma in nickel superalloys (0.02-0.03), and the transparent model substance
+succinonitrile (0.005); higher ones here make up for the few tip radii that an image holds. The
+distance of secondary arms in castings is 10-100 um, of grains 0.1-2 mm. Growth is that of the
+thin-interface model, with a diffusion so fast that its interface is not quite in equilibrium.
+Lengths are in grid cells, of one interface thickness W_0 each; the scale is set by
+`magnification`, the number of image pixels per cell.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from phasegen.config import AtLeastOne, Config, Positive, Share
+from phasegen.equations.solidification import (
+    Melt,
+    Solidification,
+    add_crystals,
+    random_orientations,
+    solidify,
+    undercooled,
+)
+from phasegen.masks import coarse, label_variants, magnify
+from phasegen.nucleation import nucleate, nucleation_rate
+from phasegen.recipes.recipe import Recipe
+
+DIFFUSIVITY, NOISE = 10.0, 0.02
+"""Of the model; the noise is as little as makes arms branch."""
+
+RADIUS = 5.0
+"""Of a nucleus, cells: four times the critical one at the least undercooling."""
+
+STRETCH = 2.0
+"""Time between two looks at the undercooling and the solid fraction."""
+
+BURST = 30.0
+"""Time in which as many nuclei would form in a fresh melt as its grains have room."""
+
+BARRIER = 15.0
+"""Nucleation barrier in the fresh melt, kT: at 0.8 of its undercooling the rate is 1 % or less."""
+
+LONGEST = 2000.0
+"""Time after which a sample is quenched at last: the arms coarsen, the solid hardly grows."""
+
+
+class Ranges(Config):
+    """Ranges from which each sample draws; lengths in grid cells."""
+
+    magnification: AtLeastOne = Field((1.0, 1.6), description="image pixels per grid cell, about")
+    undercooling: Share = Field(
+        (0.5, 0.62), description="in units of latent heat / heat capacity: final solid fraction"
+    )
+    anisotropy: Positive = Field((0.045, 0.062), description="of the interface energy, below 1/15")
+    grain_spacing: Positive = Field((100.0, 180.0), description="mean distance of crystals, about")
+    solidified: Share = Field((0.8, 0.96), description="share of the final solid fraction")
+
+
+def grow(
+    parameters: Mapping[str, float], shape: tuple[int, ...], rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.uint32], NDArray[np.float32]]:
+    """Phase, mask (0 melt, 1 solid), instances (crystals) and fields of one sample."""
+    p = parameters
+    cells = coarse(shape, p["magnification"])
+    model = Solidification(DIFFUSIVITY, p["anisotropy"], spacing=1.0, noise=NOISE)
+    melt = undercooled(cells, p["undercooling"])
+    sites = rng.uniform(0, 1, (1, len(cells))) * cells - 0.5
+    melt = _seed(model, melt, sites, rng)
+    for _ in range(round(LONGEST / STRETCH)):
+        fresh = -melt.temperature / p["undercooling"] * (melt.phase < 0)
+        rate = _rate(fresh) / BURST / p["grain_spacing"] ** len(cells)
+        new = nucleate(rate, STRETCH, rng, p["grain_spacing"] / 2, sites)
+        melt = _seed(model, melt, new, rng)
+        sites = np.concatenate([sites, new])
+        melt = solidify(model, melt, STRETCH, rng)
+        if (melt.phase.mean() + 1) / 2 > p["solidified"] * p["undercooling"]:
+            break
+
+    fields = magnify(np.stack([(melt.phase + 1) / 2, melt.temperature]), shape)
+    phase = np.clip(fields[0], 0, 1)
+    solid = phase > 0.5
+    nearest = [
+        np.rint(np.arange(n) * c / n).astype(int) % c for n, c in zip(shape, cells, strict=True)
+    ]
+    owner = melt.grain[np.ix_(*nearest)]
+    crystals = np.stack([solid & (owner == g) for g in range(len(sites))])
+    return phase, solid.astype(np.uint8), label_variants(crystals), fields
+
+
+def _rate(fresh: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Nucleation rate relative to that in the fresh melt, where `fresh` is 1."""
+    sphere = (3 / 16 * BARRIER / np.pi) ** (1 / 3)
+    energy = sphere if fresh.ndim == 3 else np.sqrt(BARRIER / np.pi)
+    rate: NDArray[np.float64] = nucleation_rate(fresh, np.exp(BARRIER), energy, 1.0, fresh.ndim)
+    return rate
+
+
+def _seed(
+    model: Solidification, melt: Melt, sites: NDArray[np.float64], rng: np.random.Generator
+) -> Melt:
+    """The melt with crystals of random orientation at the sites."""
+    turned = random_orientations(len(sites), melt.phase.ndim, rng)
+    return add_crystals(model, melt, sites, RADIUS, turned)
+
+
+RECIPE = Recipe(
+    name="dendrites",
+    summary="equiaxed dendrites of random orientation in the melt they grow from",
+    classes=("interdendritic", "solid"),
+    ranges=Ranges,
+    fields=2,
+    grow=grow,
+)
