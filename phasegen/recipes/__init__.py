@@ -3,8 +3,8 @@
 from difflib import get_close_matches
 
 from phasegen.errors import InputError
-from phasegen.recipes.dual_phase import RECIPE as DUAL_PHASE
 from phasegen.recipes.dendrites import RECIPE as DENDRITES
+from phasegen.recipes.dual_phase import RECIPE as DUAL_PHASE
 from phasegen.recipes.eutectic import RECIPE as EUTECTIC
 from phasegen.recipes.gamma_prime import RECIPE as GAMMA_PRIME
 from phasegen.recipes.grains import RECIPE as GRAINS
@@ -16,7 +16,8 @@ from phasegen.recipes.spinodal import RECIPE as SPINODAL
 __all__ = ["RECIPES", "Microstructure", "Recipe", "find"]
 
 RECIPES: dict[str, Recipe] = {
-    r.name: r for r in (GAMMA_PRIME, SPINODAL, PRECIPITATES, POROUS, EUTECTIC, GRAINS, DUAL_PHASE)
+    r.name: r
+    for r in (GAMMA_PRIME, SPINODAL, PRECIPITATES, POROUS, EUTECTIC, DENDRITES, GRAINS, DUAL_PHASE)
 }
 
 

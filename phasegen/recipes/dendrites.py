@@ -16,6 +16,7 @@ Lengths are in grid cells, of one interface thickness W_0 each; the scale is set
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,7 +97,7 @@ def grow(
     return phase, solid.astype(np.uint8), label_variants(crystals), fields
 
 
-def _rate(fresh: NDArray[np.float32]) -> NDArray[np.float64]:
+def _rate(fresh: NDArray[Any]) -> NDArray[np.float64]:
     """Nucleation rate relative to that in the fresh melt, where `fresh` is 1."""
     sphere = (3 / 16 * BARRIER / np.pi) ** (1 / 3)
     energy = sphere if fresh.ndim == 3 else np.sqrt(BARRIER / np.pi)
