@@ -81,7 +81,8 @@ def write(path: Path, pictures: Iterator[NDArray[np.uint8]]) -> None:
             write_image(path / f"{number:03d}.png", picture)
         return
     make_folder(path.parent)
-    first, *rest = (Image.fromarray(picture).quantize(dither=Image.Dither.NONE) for picture in pictures)
+    plain = Image.Dither.NONE
+    first, *rest = (Image.fromarray(picture).quantize(dither=plain) for picture in pictures)
     shown = [round(1000 * SECONDS)] * len(rest) + [round(10000 * SECONDS)]
     with written_whole(path) as partial:
         first.save(

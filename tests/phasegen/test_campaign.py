@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from scipy import ndimage
 
 from phasegen import campaign
 from phasegen.errors import InputError
+from phasegen.recipes import RECIPES
+from phasegen.stepping import BlowUpError
 from phasegen.store import digest, open_store, verify
 
 ROOT = Path(__file__).parents[2]
@@ -113,6 +116,20 @@ def test_gamma_prime_makes_its_three_classes(tmp_path):
     assert verify(tmp_path / "a.zarr") == []
     mask = open_store(tmp_path / "a.zarr").load("mask", 0)
     assert np.unique(mask).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_sample_that_diverges_is_named_and_not_kept(tmp_path, monkeypatch, recipe):
+    """A torn run of any recipe ends the campaign in one clear line, and nothing is complete."""
+
+    def torn(parameters, shape, rng):
+        raise BlowUpError("fields not finite at t = 3 (step 7) with dt = 0.5")
+
+    monkeypatch.setitem(RECIPES, recipe, replace(RECIPES[recipe], grow=torn))
+    target = campaign.prepare(tmp_path / "a.zarr", campaign.Simulation(recipe=recipe, samples=2))
+    with pytest.raises(InputError, match=rf"{recipe}: a sample diverged \(.*step 7.*dt = 0\.5"):
+        next(campaign.run(target, workers=1))
+    assert open_store(tmp_path / "a.zarr").complete().size == 0
 
 
 def test_one_microstructure_without_a_store():
