@@ -58,6 +58,11 @@ class Grid:
         return each if isinstance(each, tuple) else (each,) * len(self.shape)
 
     @property
+    def cells(self) -> int:
+        """Number of cells."""
+        return math.prod(self.shape)
+
+    @property
     def cell(self) -> float:
         """Area or volume of a cell."""
         return self.spacing ** len(self.shape)

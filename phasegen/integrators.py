@@ -54,15 +54,15 @@ class System:
     grid: Grid
 
     @cached_property
-    def potential_symbols(self) -> tuple[Array, Array, Array | slice]:
-        """Symbol of the potential, linear symbol, and where in these every mode finds its own."""
+    def potential_symbols(self) -> tuple[Array, Array, Array | None]:
+        """Symbols of the potential and linear part; the shell of every mode if they are by shell."""
         flow, grid = self.flow, self.grid
         if flow.interaction is None:
             k2, mode = grid.shells
             return flow.explicit_symbol(k2), flow.linear_symbol(k2), mode
         explicit = flow.explicit_symbol(grid.k2)
         linear = flow.linear_symbol(grid.k2) + explicit * flow.interaction(grid.k)
-        return explicit, linear, slice(None)
+        return explicit, linear, None
 
     @cached_property
     def plain(self) -> bool:
@@ -94,11 +94,21 @@ class System:
             quadratic += self.flow.interaction(self.grid.k)
         return quadratic.astype(self.grid.dtype)
 
+    @cached_property
+    def potential(self) -> Array:
+        """Working memory, (fields, cells)."""
+        return np.zeros((len(self.flow.names), self.grid.cells), self.grid.dtype)
+
+    @cached_property
+    def stages(self) -> tuple[Array, Array]:
+        """Working memory for two spectra: fresh memory costs a step a tenth of its time."""
+        spectrum = self.grid.forward(self.potential)
+        return spectrum, np.empty_like(spectrum)
+
     def force(self, spectrum: Array, u: Array, time: float) -> Array:
         """Spectrum of the force on fields u, of the given spectrum; a new array."""
-        potential = np.empty_like(u)
-        self.flow.potential(u, potential)
-        force = self.grid.forward(potential)
+        self.flow.potential(u, self.potential)
+        force = self.grid.forward(self.potential)
         return force if self.plain else self._explicit_rate(force, spectrum, u, time)
 
     def _explicit_rate(self, potential: Array, spectrum: Array, u: Array, time: float) -> Array:
@@ -122,8 +132,9 @@ class System:
 
     def tables(self, *coefficients: Array) -> tuple[Array, ...]:
         """Coefficients of every mode, (fields, modes), from those of the shells."""
-        mode = self.potential_symbols[2]
-        return tuple(table.astype(self.grid.dtype)[:, mode] for table in coefficients)
+        shell = self.potential_symbols[2]
+        real = tuple(table.astype(self.grid.dtype) for table in coefficients)
+        return real if shell is None else tuple(table.take(shell, axis=1) for table in real)
 
     def energy(self, spectrum: Array, u: Array) -> float:
         """Total energy of fields u, of the given spectrum."""
@@ -159,14 +170,13 @@ def etdrk4(system: System, dt: float) -> Step:
     a, weight, backward = system.stabiliser, system.weight, system.grid.backward
 
     def step(spectrum: Array, u: Array, time: float) -> tuple[Array, Array, Estimate]:
+        middle, end = system.stages
         first = system.force(spectrum, u, time)
-        middle = np.empty_like(spectrum)
         etd_stage(spectrum, first, spectrum, a, half, drive, middle)
         second = system.force(middle, backward(middle), time + dt / 2)
         fields = np.empty_like(spectrum)
         etd_stage(spectrum, second, middle, a, half, drive, fields)
         third = system.force(fields, backward(fields), time + dt / 2)
-        end = np.empty_like(spectrum)
         etdrk4_third(middle, first, third, fields, a, half, drive, end)
         fourth = system.force(end, backward(end), time + dt)
         error, change = etdrk4_end(
@@ -194,7 +204,7 @@ def etdrk2(system: System, dt: float) -> Step:
 
     def step(spectrum: Array, u: Array, time: float) -> tuple[Array, Array, Estimate]:
         first = system.force(spectrum, u, time)
-        predicted, corrected = np.empty_like(spectrum), np.empty_like(spectrum)
+        predicted, corrected = system.stages[0], np.empty_like(spectrum)
         etd_stage(spectrum, first, spectrum, a, decay, drive, predicted)
         second = system.force(predicted, backward(predicted), time + dt)
         error, change = etdrk2_end(

@@ -133,7 +133,7 @@ def trajectory(
             if not seen - before <= RISE * max(abs(before), scale):
                 raise BlowUpError(f"energy rose from {before:.6g} to {seen:.6g} {where}")
         yield now, u.reshape(shape)
-        level += estimated and ratio < 0.64
+        level += (0 if ratio > 0.64 else 1 if ratio > 0.4 else 2) if estimated else 0
 
 
 def run(flow: GradientFlow, u: Array, time: float, **control: Any) -> Array:
