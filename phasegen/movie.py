@@ -41,12 +41,13 @@ def frames(
     over : str, optional
         The parameter that runs through its range; by default the recipe's clock.
     count : int
-        Number of frames. They are spaced evenly in the logarithm, for coarsening slows down.
+        Number of frames. They are spaced evenly in the logarithm, for coarsening slows down, but
+        evenly if the range begins at zero.
 
     Raises
     ------
     InputError
-        If recipe or parameters do not fit, or `over` is none of them, or its range is not positive.
+        If recipe or parameters do not fit, or `over` is none of them, or a fixed value.
     """
     chosen = find(recipe)
     over = over or chosen.clock
@@ -55,12 +56,13 @@ def frames(
         problem = f"{recipe} has no parameter {over!r} to film"
         raise InputError("--over", problem, f"Choose one of {', '.join(bounds)}")
     low, high = bounds[over]
-    if not 0 < low < high:
-        problem = f"{over} = [{low:g}, {high:g}] is no range above zero to film"
+    if low == high:
+        problem = f"{over} = {low:g} is no range to film"
         raise InputError("--over", problem, f"Set parameters.{over}=[first, last]")
     # What is not filmed must be the same in all frames.
     fixed = chosen.ranges.load(**ranges).draw(np.random.default_rng(seed))
-    for value in np.geomspace(low, high, count):
+    spaced = np.geomspace if low > 0 else np.linspace
+    for value in spaced(low, high, count):
         grown = campaign.simulate(recipe, shape, seed, **fixed | {over: float(value)})
         yield contact_sheet.picture((255 * grown.phase).astype(np.uint8), grown.mask)
 

@@ -120,4 +120,5 @@ RECIPE = Recipe(
     ranges=Ranges,
     fields=2,
     grow=grow,
+    clock="solidified",
 )

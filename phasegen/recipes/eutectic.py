@@ -114,4 +114,5 @@ RECIPE = Recipe(
     ranges=Ranges,
     fields=2,
     grow=grow,
+    clock="ageing_time",
 )

@@ -154,4 +154,5 @@ RECIPE = Recipe(
     ranges=Ranges,
     fields=1 + VARIANTS,
     grow=grow,
+    clock="ageing_time",
 )
