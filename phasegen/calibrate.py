@@ -49,14 +49,14 @@ UNDECIDED = 0.3
 DIRECTED = 0.2
 """Elongation from which a picture counts as having a direction."""
 
-MARGIN, SHORTFALL = 1.1, 1.35
+MARGIN, SHORTFALL = 1.2, 1.35
 """Factors by which the simulated lengths reach below and above the real ones: rims and texture cut
 the measured chords of faint particles, so that real lengths err on the short side."""
 
 STEERED = 0.6
 """Least correlation of a parameter with the dark share to be trusted to steer it."""
 
-STEERING = ("volume_fraction", "composition", "porosity")
+STEERING = ("volume_fraction", "composition", "porosity", "martensite")
 """What recipes call the share of a phase."""
 
 SHARES, EXTRAPOLATED = (0.02, 0.95), 0.05
@@ -349,5 +349,7 @@ def _remarks(
     if magnification is None:
         notes.append("The recipe has no magnification: its lengths are what they are.")
     elif magnification[0] <= 1:
-        notes.append("The finest real structures take less than one pixel per grid cell.")
+        notes.append(
+            "Magnification ends at one pixel per grid cell: finer structures are left out."
+        )
     return notes

@@ -192,6 +192,8 @@ def _chart(
     highest = max(float(np.max(y)) for _, (_, y) in curves) or 1.0
     # Where any curve rises above a hundredth of the peak.
     shown = np.concatenate([x[y > highest / 100] for _, (x, y) in curves])
+    if not len(shown):
+        return
     low, high = np.log2(shown.min()), np.log2(shown.max())
 
     def place(x: Array) -> Array:
