@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from cli import common
-from phasegen.campaign import Simulation, sample
+from phasegen.campaign import Simulation, samples
 from phasegen.contact_sheet import PALETTE, colour
 from phasegen.images import read_mask, read_micrograph
 from phasegen.recipes import RECIPES
@@ -57,14 +57,16 @@ def hero(
 
 @program.command()
 def recipes(
-    seeds: Annotated[tuple[int, int], typer.Option(help="Seeds to show.")] = (1, 2),
+    names: Annotated[list[str] | None, typer.Argument(help="Recipes [default: all].")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the samples.")] = 1,
 ) -> None:
     """Two samples of every recipe: NAME.png."""
-    for name in RECIPES:
-        simulation = Simulation(recipe=name).resolve()
+    for name in names or RECIPES:
+        simulation = Simulation(recipe=name, samples=2, seed=seed).resolve()
         panels: dict[str, NDArray[np.uint8]] = {}
-        for number, seed in enumerate(seeds, 1):
-            arrays = sample(simulation, seed)
+        drawn = zip(simulation.draws(), simulation.seeds().tolist(), strict=True)
+        for number, (parameters, own) in enumerate(drawn, 1):
+            (arrays,) = samples(simulation, [parameters], own)
             panels[f"{name}, sample {number}"] = stretch(arrays["image"][0])
             panels[f"its mask ({number})"] = colour(arrays["mask"])
         write(IMAGES / f"{name}.png", panels, crop=2 * SHOWN)
