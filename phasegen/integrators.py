@@ -55,7 +55,7 @@ class System:
 
     @cached_property
     def potential_symbols(self) -> tuple[Array, Array, Array | None]:
-        """Symbols of the potential and linear part; the shell of every mode if they are by shell."""
+        """Symbols of the potential and linear part; the shell of every mode, if by shells."""
         flow, grid = self.flow, self.grid
         if flow.interaction is None:
             k2, mode = grid.shells

@@ -57,7 +57,7 @@ def cahn_hilliard(
         gradient=(gradient,),
         # Half the largest f'' makes any step stable: 2 W (high - low)^2 in the wells, a little
         # more where a curved interface raises c above them. Any excess slows large steps.
-        stabiliser=(0.75 * barrier * (high - low) ** 2,),
+        stabiliser=(1.1 * barrier * (high - low) ** 2,),
         potential=potential,
         bulk_energy=bulk_energy,
         relative_mobility=relative_mobility,
