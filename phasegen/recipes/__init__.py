@@ -7,6 +7,7 @@ from phasegen.recipes.dendrites import RECIPE as DENDRITES
 from phasegen.recipes.dual_phase import RECIPE as DUAL_PHASE
 from phasegen.recipes.eutectic import RECIPE as EUTECTIC
 from phasegen.recipes.gamma_prime import RECIPE as GAMMA_PRIME
+from phasegen.recipes.gamma_prime_rafted import RECIPE as GAMMA_PRIME_RAFTED
 from phasegen.recipes.grains import RECIPE as GRAINS
 from phasegen.recipes.porous import RECIPE as POROUS
 from phasegen.recipes.precipitates import RECIPE as PRECIPITATES
@@ -17,7 +18,17 @@ __all__ = ["RECIPES", "Microstructure", "Recipe", "find"]
 
 RECIPES: dict[str, Recipe] = {
     r.name: r
-    for r in (GAMMA_PRIME, SPINODAL, PRECIPITATES, POROUS, EUTECTIC, DENDRITES, GRAINS, DUAL_PHASE)
+    for r in (
+        GAMMA_PRIME,
+        GAMMA_PRIME_RAFTED,
+        SPINODAL,
+        PRECIPITATES,
+        POROUS,
+        EUTECTIC,
+        DENDRITES,
+        GRAINS,
+        DUAL_PHASE,
+    )
 }
 
 
