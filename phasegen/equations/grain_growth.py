@@ -10,12 +10,12 @@ Every grain :math:`\alpha` has an order parameter, its volume fraction
 
 gives a boundary of the energy :math:`\sigma` and the finite width :math:`\eta`, with the profile
 :math:`\phi = (1 - \sin(\pi x / \eta)) / 2` (Steinbach and Pezzolla, Physica D 134, 385 (1999);
-Steinbach, Modelling Simul. Mater. Sci. Eng. 17, 073001 (2009), equations (3)-(5) and (11)). For
-equal boundaries the sum over the pairs is, by :math:`\sum \phi_\alpha = 1`,
+Steinbach, Modelling Simul. Mater. Sci. Eng. 17, 073001 (2009)). For equal boundaries the sum over
+the pairs is, by :math:`\sum \phi_\alpha = 1`,
 
 .. math::
-    F = \frac{4\sigma}{\eta} \int \frac{\eta^2}{2\pi^2} \sum_\alpha |\nabla\phi_\alpha|^2
-        + \frac12 \Big(1 - \sum_\alpha \phi_\alpha^2\Big)
+    F = \frac{4\sigma}{\eta} \int \left[ \frac{\eta^2}{2\pi^2} \sum_\alpha |\nabla\phi_\alpha|^2
+        + \frac12 \Big(1 - \sum_\alpha \phi_\alpha^2\Big) \right]
 
 and its gradient flow, in which a boundary moves at :math:`v = M \sigma \kappa` whatever its width,
 
@@ -33,9 +33,9 @@ Only :math:`M \sigma` sets the pace. With cells of the length h (m), M in m^4/(J
 J/m^2, a time t of the model with mobility = energy = 1 is :math:`t h^2 / (M \sigma)` seconds.
 
 A grain is stored in a bounding box of its own and nowhere else (Vanherpe, Moelans, Blanpain and
-Vandewalle, Phys. Rev. E 76, 056702 (2007)). So the cost of a step is that of the boxes, about twice
-the grid, and does not grow with the number of grains; nor is there a limit to the grains that may
-meet in a cell.
+Vandewalle, Phys. Rev. E 76, 056702 (2007)). So the cost of a step is that of the boxes, together
+two to four times the grid in 2D and about ten times in 3D, and does not grow with the number of
+grains; nor is there a limit to the grains that may meet in a cell.
 """
 
 import math
@@ -52,7 +52,8 @@ from phasegen.kernels import grain_growth as kernels
 from phasegen.stepping import BlowUpError
 
 WIDTH = 7.0
-"""Width of a boundary, cells: the lattice holds a thinner one back, a wider one costs more."""
+"""Width of a boundary, cells. The lattice holds it back by about 1.4 / width^2, 2.8 % for this one;
+a wider one costs more."""
 
 THINNEST = 5.0
 """Least width, cells: of a thinner boundary the few cells of the profile no longer move evenly."""
@@ -257,9 +258,11 @@ def _project(phi: Array, grains: Grains, sums: Array) -> bool:
     round subtracts its share from the others. Returns whether all is well.
     """
     total, count, excess = sums
-    if not kernels.threshold(total, count, excess):
-        return False
-    kernels.subtract(phi, *grains.table, excess, total, count)
+    # Two rounds settle most junctions: the rest is worth looking for.
+    for _ in range(2):
+        if not kernels.threshold(total, count, excess):
+            return False
+        kernels.subtract(phi, *grains.table, excess, total, count)
     busy = np.ones((len(excess) >> kernels.SHIFT) + 1, np.bool_)
     while kernels.remaining(total, count, excess, busy, SUM_ERROR):
         kernels.subtract_busy(phi, *grains.table, excess, total, count, busy)
@@ -281,7 +284,8 @@ def energy_of(grains: Grains, energy: float = 1.0, width: float = WIDTH) -> floa
     start, _, size, grid = grains.table
     coupled = boxes.coupling(phi, start, size, grid, curvature)
     # eta/pi^2 on the lattice: the prefactor that goes with its curvature.
-    return 4 * energy / (width * curvature) * (coupled + math.prod(grains.shape) * curvature / 2)
+    whole = coupled + math.prod(grains.shape) * curvature / 2
+    return float(4 * energy / (width * curvature) * whole)
 
 
 def _boxes(first: Array, length: Array, grid: Array, periodic: bool) -> tuple[Array, Array]:

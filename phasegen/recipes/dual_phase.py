@@ -101,7 +101,7 @@ def _islands(grains: Grains, p: Mapping[str, float], rng: np.random.Generator) -
         offsets = [np.abs(np.arange(n) - x) for n, x in zip(cells, site, strict=True)]
         squares = [np.minimum(o, n - o) ** 2 for o, n in zip(offsets, cells, strict=True)]
         np.maximum(reach, radius - np.sqrt(sum(np.ix_(*squares))), out=reach)
-    smooth = reach + lead
+    smooth: Array = reach + lead
     for _ in range(4):
         inside = smooth > np.quantile(smooth, 1 - p["martensite"])
         smooth = ndimage.gaussian_filter(inside.astype(np.float64), ROUNDING, mode="wrap")

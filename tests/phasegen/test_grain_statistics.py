@@ -1,0 +1,96 @@
+"""Many grains: coarsening exponent, von Neumann-Mullins, sides and sizes, in slow runs."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from scipy.optimize import curve_fit
+
+from phasegen.equations import Array
+from phasegen.equations.grain_growth import Grains, evolve, grains_from_labels
+from phasegen.voronoi import voronoi
+
+
+def _snapshots(
+    grains: int, shape: tuple[int, ...], times: Sequence[float]
+) -> list[tuple[float, Grains]]:
+    sites = np.random.default_rng(0).uniform(0, shape, (grains, len(shape)))
+    state, now, seen = grains_from_labels(voronoi(shape, sites)), 0.0, []
+    for time in times:
+        state, now = evolve(state, time - now), time
+        seen.append((time, state))
+    return seen
+
+
+def _sides(labels: Array) -> Array:
+    """Number of neighbours of every grain, by name."""
+    pairs = np.concatenate(
+        [np.stack([labels, np.roll(labels, -1, axis)], -1).reshape(-1, 2) for axis in (0, 1)]
+    )
+    unique = np.unique(np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1), axis=0)
+    return np.bincount(unique.ravel(), minlength=int(labels.max()) + 1)
+
+
+def _exponent(snapshots: list[tuple[float, Grains]]) -> float:
+    """m of R = (R0^(1/m) + k t)^m."""
+    axes = len(snapshots[0][1].shape)
+    time = np.array([t for t, _ in snapshots])
+    radius = np.array([np.mean(g.volumes ** (1 / axes)) for _, g in snapshots])
+
+    def law(t: Array, m: float, rate: float) -> Array:
+        grown: Array = (radius[0] ** (1 / m) + rate * (t - time[0])) ** m
+        return grown
+
+    return float(curve_fit(law, time, radius, p0=(0.5, 1.0))[0][0])
+
+
+@pytest.mark.slow
+def test_two_dimensional_grain_growth() -> None:
+    snapshots = _snapshots(2600, (512, 512), np.arange(50.0, 400.0, 25.0))
+    assert 0.45 < _exponent(snapshots) < 0.55
+    sides, numbers, rates, sizes = [], [], [], []
+    for (before, grains), (after, later) in pairwise(snapshots[4:]):
+        count, again = _sides(grains.labels), _sides(later.labels)
+        sides.append(count[grains.names].mean())
+        area = dict(zip(grains.names, grains.volumes, strict=True))
+        for name, volume in zip(later.names, later.volumes, strict=True):
+            if count[name] == again[name] and volume > 150:
+                numbers.append(count[name])
+                rates.append((volume - area[name]) / (after - before))
+        radius = np.sqrt(grains.volumes)
+        sizes.append(radius / radius.mean())
+    # Euler on a torus: three boundaries to a junction leave six sides to a grain. The labels miss
+    # the shortest of them and the smallest grains' neighbours.
+    assert 5.85 < np.mean(sides) <= 6
+    # von Neumann (1952), Mullins (1956): dA/dt = pi/3 M sigma (n - 6).
+    slope, intercept = np.polyfit(numbers, rates, 1)
+    assert slope == pytest.approx(np.pi / 3, rel=0.15)
+    assert -intercept / slope == pytest.approx(6, abs=0.15)
+    # Broad, symmetric rather than lognormal (whose skewness is above 1 at this spread), and cut off
+    # below 2.5 mean radii: Kim, Kim and Suzuki, Phys. Rev. E 74, 061605 (2006).
+    size = np.concatenate(sizes)
+    assert 1.8 < size.max() < 2.5
+    assert 0.3 < size.std() < 0.5
+    assert abs(((size - 1) ** 3).mean() / size.std() ** 3) < 0.4
+    histogram = np.histogram(size, np.arange(0, 2.6, 0.2))[0]
+    steps, noise = np.diff(histogram), 0.1 * histogram.max()
+    mode = int(histogram.argmax())
+    assert 3 <= mode <= 6
+    assert steps[:mode].min() > -noise
+    assert steps[mode:].max() < noise
+
+
+@pytest.mark.slow
+def test_three_dimensional_grain_growth() -> None:
+    """Hundreds of grains: the square of the mean radius grows evenly, none leads by far."""
+    shape = (72, 72, 72)
+    snapshots = _snapshots(600, shape, np.arange(10.0, 41.0, 6.0))
+    assert len(snapshots[0][1].names) > 300
+    assert len(snapshots[-1][1].names) > 100
+    radius = [np.cbrt(grains.volumes * 3 / (4 * np.pi)) for _, grains in snapshots]
+    squares = [r.mean() ** 2 for r in radius]
+    assert np.corrcoef([t for t, _ in snapshots], squares)[0, 1] > 0.99
+    assert 1.4 < radius[-1].max() / radius[-1].mean() < 2.2
+    for _, grains in snapshots:
+        assert grains.volumes.sum() == pytest.approx(np.prod(shape), rel=1e-5)
