@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from multiprocessing import active_children
 from pathlib import Path
 
 import numpy as np
@@ -162,6 +163,23 @@ def test_one_microstructure_without_a_store():
 def test_unknown_recipes_and_parameters_are_refused(call, message):
     with pytest.raises(InputError, match=message):
         campaign.simulate(**{"shape": 64} | call)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+def test_a_worker_that_is_killed_is_told_and_its_samples_are_still_to_come(whole, tmp_path):
+    settings = TINY.model_copy(update={"samples": 40})
+    running = campaign.run(campaign.prepare(tmp_path / "a.zarr", settings), workers=2)
+    next(running)
+    os.kill(active_children()[0].pid, signal.SIGKILL)
+    with pytest.raises(InputError, match="--workers: a process was killed"):
+        list(running)
+    assert verify(tmp_path / "a.zarr")[0].endswith("run the same simulate command again")
+    rest = complete(tmp_path / "a.zarr", settings)
+    assert 0 < len(rest) < 40
+    for name in ("image", "mask"):
+        first = open_store(tmp_path / "a.zarr").load(name, 2)
+        np.testing.assert_array_equal(first, open_store(whole).load(name, 2))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
