@@ -63,6 +63,7 @@ def test_particle_goes_from_round_to_cuboidal_to_plate_as_the_misfit_grows() -> 
     assert aspect[3] > 3
 
 
+@pytest.mark.slow
 def test_particle_in_a_volume_becomes_a_cube() -> None:
     """x^4 + y^4 + z^4 - 3/5 r^4 over r^4: 0 for a ball, -0.116 for a cube."""
     shapes = []
