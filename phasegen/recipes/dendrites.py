@@ -120,5 +120,7 @@ RECIPE = Recipe(
     ranges=Ranges,
     fields=2,
     grow=grow,
+    length=lambda p: p["grain_spacing"],
+    length_of="mean distance of crystals",
     clock="solidified",
 )

@@ -78,6 +78,12 @@ def grow(
     return phase, beta.astype(np.uint8), label_periodic(beta), fields
 
 
+def _spacing(p: Mapping[str, float]) -> float:
+    """Mean lamellar spacing, cells: measured at 1.2 to 1.45 times that which grows fastest."""
+    force = p["undercooling"] * partitionless(2 * p["volume_fraction"] - 1)
+    return 1.3 * 4 * lamellar_energy(GRADIENT) / force
+
+
 def _slabs(
     shape: tuple[int, ...], point: float, force: float, spacing: float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
@@ -114,5 +120,7 @@ RECIPE = Recipe(
     ranges=Ranges,
     fields=2,
     grow=grow,
+    length=_spacing,
+    length_of="lamellar spacing",
     clock="ageing_time",
 )

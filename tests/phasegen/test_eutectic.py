@@ -159,7 +159,11 @@ def test_recipe_keeps_its_fraction_and_range_of_spacings() -> None:
     edges = sum((mask != np.roll(mask, 1, axis)).mean() for axis in (0, 1))
     force = undercooling * partitionless(2 * fraction - 1)
     fastest = 4 * lamellar_energy(recipe.GRADIENT) / force
-    assert 1 < 2 / (np.pi / 4 * edges) / fastest < 2
+    spacing = 2 / (np.pi / 4 * edges)
+    assert 1 < spacing / fastest < 2
+    assert recipe.RECIPE.length is not None
+    parameters = {"undercooling": undercooling, "volume_fraction": fraction}
+    assert recipe.RECIPE.length(parameters) == pytest.approx(spacing, rel=0.25)
 
 
 def test_recipe_grows_volumes() -> None:
