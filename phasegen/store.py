@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
 from zarr.core.array_spec import ArrayConfigLike
 from zarr.core.sync import sync
-from zarr.errors import ContainsGroupError
 
 from phasegen import contract
 from phasegen.contract import Attributes, Kind
@@ -275,7 +274,7 @@ def create(
     partial = Path(path).with_name(f".{Path(path).name}.partial") if local else str(path)
     try:
         group = zarr.create_group(partial, overwrite=local, zarr_format=3)
-    except (OSError, ImportError, ContainsGroupError) as error:
+    except OSError as error:
         raise InputError(path, f"cannot be created ({error})", "Choose another place") from None
     for name, (size, dtype) in layout.items():
         array = group.create_array(
