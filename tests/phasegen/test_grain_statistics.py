@@ -83,14 +83,15 @@ def test_two_dimensional_grain_growth() -> None:
 
 @pytest.mark.slow
 def test_three_dimensional_grain_growth() -> None:
-    """Hundreds of grains: the square of the mean radius grows evenly, none leads by far."""
-    shape = (72, 72, 72)
-    snapshots = _snapshots(600, shape, np.arange(10.0, 41.0, 6.0))
-    assert len(snapshots[0][1].names) > 300
-    assert len(snapshots[-1][1].names) > 100
-    radius = [np.cbrt(grains.volumes * 3 / (4 * np.pi)) for _, grains in snapshots]
-    squares = [r.mean() ** 2 for r in radius]
-    assert np.corrcoef([t for t, _ in snapshots], squares)[0, 1] > 0.99
-    assert 1.4 < radius[-1].max() / radius[-1].mean() < 2.2
+    """Hundreds of grains: the square of the mean size grows evenly, none leads by far."""
+    shape = (60, 60, 60)
+    # Until then the smallest grains of the Voronoi start shrink, but few have vanished.
+    snapshots = _snapshots(370, shape, np.arange(20.0, 45.0, 6.0))
+    numbers = np.array([len(grains.names) for _, grains in snapshots])
+    assert numbers[0] > 250
+    assert numbers[-1] > 80
+    assert np.corrcoef([t for t, _ in snapshots], numbers ** (-2 / 3))[0, 1] > 0.99
     for _, grains in snapshots:
         assert grains.volumes.sum() == pytest.approx(np.prod(shape), rel=1e-5)
+        radius = np.cbrt(grains.volumes)
+        assert 1.4 < radius.max() / radius.mean() < 2.2
