@@ -39,7 +39,7 @@ DIFFUSIVITY, NOISE = 10.0, 0.02
 """Of the model; the noise is as little as makes arms branch."""
 
 RADIUS = 5.0
-"""Of a nucleus, cells: four times the critical one at the least undercooling."""
+"""Of a nucleus, cells: as small as the interface lets it be, far above d_0 / undercooling = 0.1."""
 
 STRETCH = 2.0
 """Time between two looks at the undercooling and the solid fraction."""
