@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from safetensors.torch import save_file
 
 from phasegen.config import Config
@@ -107,9 +108,14 @@ def open_run(folder: Path, kind: str, config: Config, inputs: dict[str, Any]) ->
     last = folder / LAST
     if not last.exists():
         make_folder(folder)
-        if (folder / SETTINGS).exists():
-            # Leftovers of a run without a last state would be mistaken for this one's.
-            _discard(folder)
+        if _written(folder) and _settings(folder) != config.model_dump(mode="json"):
+            raise InputError(
+                folder,
+                f"holds {_written(folder)[0].name} of another run, whose {LAST} is gone",
+                "Choose another folder, or empty it",
+            )
+        # What the same run left before its first state would be mistaken for this one's.
+        _discard(folder)
         config.save(folder / SETTINGS)
         return {}
     state = load(last, kind)
@@ -143,7 +149,18 @@ def discard_run(folder: Path) -> None:
         folder.rmdir()
 
 
+def _written(folder: Path) -> list[Path]:
+    return [path for pattern in WRITTEN for path in sorted(folder.glob(pattern))]
+
+
+def _settings(folder: Path) -> Any:
+    """Content of the settings in a folder; None if there are none that can be read."""
+    try:
+        return yaml.safe_load((folder / SETTINGS).read_text())
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+
+
 def _discard(folder: Path) -> None:
-    for pattern in WRITTEN:
-        for path in folder.glob(pattern):
-            path.unlink()
+    for path in _written(folder):
+        path.unlink()

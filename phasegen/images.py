@@ -1,5 +1,7 @@
 """Read any micrograph as grey values with its info bar found; read masks; write both atomically."""
 
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,6 +118,15 @@ def list_images(folder: Path) -> list[Path]:
             folder, "holds no image", f"Give a folder with files of type {', '.join(SUFFIXES)}"
         )
     return images
+
+
+def digest_files(paths: Iterable[Path]) -> str:
+    """SHA-256 over names and contents of files."""
+    total = hashlib.sha256()
+    for path in paths:
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        total.update(f"{path.name} {content}\n".encode())
+    return total.hexdigest()
 
 
 def grey_range(scene: NDArray[np.float32]) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from phasegen import checkpoint, devices
+from phasegen.errors import InputError
 from phasegen.images import Micrograph
 from phasegen.tiles import apply_tiled
 from segtrain.data.source import standardise
@@ -56,14 +57,19 @@ def load_segmenter(path: Path, device: str = "auto") -> Segmenter:
     Raises
     ------
     InputError
-        If it is missing, damaged, or of another program.
+        If it is missing, damaged, of another program, or of a network that there is not.
     """
     state = checkpoint.load(path, "segtrain")
     where = devices.choose(device)
-    config, classes = state["config"], tuple(state["classes"])
-    network = build(config["model"], len(classes), config["widths"], where)
-    network.load_state_dict(state["network"])
-    return Segmenter(network.eval(), classes, where, tuple(state["sources"]))
+    try:
+        config, classes = state["config"], tuple(state["classes"])
+        network = build(config["model"], len(classes), config["widths"], where)
+        network.load_state_dict(state["network"])
+        sources = tuple(state["sources"])
+    except (KeyError, TypeError, RuntimeError) as error:
+        problem = f"does not fit the networks of this version ({str(error).splitlines()[0]})"
+        raise InputError(path, problem, "Give a checkpoint of segtrain, or train again") from None
+    return Segmenter(network.eval(), classes, where, sources)
 
 
 def probabilities(segmenter: Segmenter, windows: NDArray[np.float32]) -> torch.Tensor:

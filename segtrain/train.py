@@ -15,7 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 from phasegen import checkpoint, devices
 from phasegen.config import Config, one_of
 from phasegen.errors import InputError
-from phasegen.images import list_images, read_micrograph
+from phasegen.images import digest_files, list_images, read_micrograph
 from segtrain.data.patches import Batch, draw
 from segtrain.data.readers import from_folders, from_store
 from segtrain.data.source import Labelled, Source, standardise
@@ -85,6 +85,8 @@ class Phase:
     rate: float
     batch: Callable[[int], Batch]
     stops_early: bool
+    before: int = 0
+    """Steps of the phases before it: TensorBoard counts on."""
 
 
 Progress = Callable[[str, int, int], Any]
@@ -149,7 +151,7 @@ def train(config: Training, out: Path, progress: Progress, overwrite: bool = Fal
     device = devices.choose(config.device)
     torch.manual_seed(config.seed)
     network = build(config.model, len(source.classes), config.widths, device)
-    inputs = {"data": source.record["digest"], "adapt": [path.name for path in unlabelled]}
+    inputs = {"data": source.record["digest"], "adapt": digest_files(unlabelled)}
     if overwrite:
         checkpoint.discard_run(out)
     state = checkpoint.open_run(out, KIND, config, inputs)
@@ -168,6 +170,8 @@ def train(config: Training, out: Path, progress: Progress, overwrite: bool = Fal
     if not (out / TEACHER).exists():
         checkpoint.copy(out / BEST, out / TEACHER)
     teacher = load_segmenter(out / TEACHER, config.device)
+    if teacher.sources != (source.record,):
+        raise InputError(out / TEACHER, "is of another run", "Start afresh with --overwrite")
     target = pseudo_labels(teacher, unlabelled, config, progress)
     run.network.load_state_dict(teacher.network.state_dict())
     half = config.batch // 2
@@ -178,7 +182,7 @@ def train(config: Training, out: Path, progress: Progress, overwrite: bool = Fal
         theirs = draw(target, range(target.count), half, config.patch, (*seed, 1))
         return tuple(torch.cat(parts) for parts in zip(ours, theirs, strict=True))  # type: ignore[return-value]
 
-    phase = Phase("adapt", config.adapt_steps, config.adapt_rate, mixed, False)
+    phase = Phase("adapt", config.adapt_steps, config.adapt_rate, mixed, False, before=config.steps)
     resumed = state if state.get("phase") == "adapt" else {}
     fit(run, phase, [source.record, target.record], resumed, progress)
     return out / BEST
@@ -213,7 +217,8 @@ def fit(
         optimiser.load_state_dict(state["optimiser"])
         schedule.load_state_dict(state["schedule"])
         step, best, stale = state["step"], state["best"], state["stale"]
-    log = SummaryWriter(str(run.out), purge_step=step)
+    # What an interrupted run logged after its last state is logged again.
+    log = SummaryWriter(str(run.out), purge_step=phase.before + step + 1)
     with progress(phase.name, phase.steps, step) as advance:
         while step < phase.steps:
             network.train()
@@ -230,12 +235,12 @@ def fit(
                 raise InputError(
                     run.out, f"diverged at step {step}", "Lower --set learning_rate and start again"
                 )
-            log.add_scalar(f"{phase.name}/loss", loss.item(), step)
+            log.add_scalar(f"{phase.name}/loss", loss.item(), phase.before + step)
             advance(1, f"loss {loss.item():.3f}")
             if step % config.validate_every and step < phase.steps:
                 continue
             score = validate(run)
-            log.add_scalar(f"{phase.name}/validation IoU", score, step)
+            log.add_scalar(f"{phase.name}/validation IoU", score, phase.before + step)
             ended = step == phase.steps
             stale = 0 if score > best else stale + 1
             last: dict[str, Any] = {
@@ -294,7 +299,7 @@ def pseudo_labels(
         "path": str(config.adapt),
         "kind": "unlabelled images",
         "samples": len(images),
-        "digest": " ".join(path.name for path in images),
+        "digest": digest_files(images),
         "parents": [],
     }
     return Source(teacher.classes, len(samples), samples.__getitem__, record)

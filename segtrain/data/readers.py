@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from phasegen.errors import InputError
-from phasegen.images import pair_masks, read_mask, read_micrograph
+from phasegen.images import digest_files, pair_masks, read_mask, read_micrograph
 from phasegen.store import digest, open_store
 from segtrain.data.source import Labelled, Source, standardise
 
@@ -22,7 +22,8 @@ def from_store(path: Path, patch: int) -> Source:
     Raises
     ------
     InputError
-        If it is no store, unfinished or damaged, or its images are smaller than `patch`.
+        If it is no store, unfinished or damaged, or its samples are no grey images or smaller than
+        `patch`.
     """
     store = open_store(path)
     complete = store.complete()
@@ -32,6 +33,10 @@ def from_store(path: Path, patch: int) -> Source:
             f"is unfinished: {len(complete)} of {store.samples} samples are complete",
             "Run the command that makes it again",
         )
+    channels = store.arrays["image"].shape[1]
+    if len(store.shape) != 2 or channels != 1:
+        remedy = "Give a store of grey images; phasegen simulate --slice cuts sections of a volume"
+        raise InputError(path, f"holds {channels} x {store.shape} pixels a sample", remedy)
     if min(store.shape) < patch:
         raise InputError(
             path, f"has images of {store.shape} pixels", f"Use --patch {min(store.shape)} or less"
@@ -65,7 +70,8 @@ def from_folders(images: Path, masks: Path, patch: int, classes: Sequence[str] =
     Raises
     ------
     InputError
-        If a mask has a value without a name, and as `phasegen.images.read_micrograph`,
+        If a mask has a value without a name, or without `classes` some value below the largest is
+        in no mask, and as `phasegen.images.read_micrograph`,
         `read_mask` and `pair_masks` do.
     """
     pairs = pair_masks(images, masks)
@@ -78,7 +84,12 @@ def from_folders(images: Path, masks: Path, patch: int, classes: Sequence[str] =
         labels = read_mask(mask, micrograph.pixels.shape)[:rows]
         return Labelled(standardise(micrograph.scene), labels, np.ones(labels.shape, np.float32))
 
-    largest = max(int(load(index).mask.max()) for index in range(len(pairs)))
+    values = sorted({int(v) for index in range(len(pairs)) for v in np.unique(load(index).mask)})
+    largest = values[-1]
+    if not classes and values != list(range(largest + 1)):
+        found = ", ".join(map(str, values[:5])) + (", ..." if len(values) > 5 else "")
+        remedy = "Number the classes 0, 1, 2, ..., or name them all with --set classes=[...]"
+        raise InputError(masks, f"holds the values {found}, some between them missing", remedy)
     names = tuple(classes) or ("background", *(f"class {k}" for k in range(1, max(largest, 1) + 1)))
     if largest >= len(names):
         remedy = f"Name {largest + 1} classes with --set classes=[...]"
@@ -89,7 +100,7 @@ def from_folders(images: Path, masks: Path, patch: int, classes: Sequence[str] =
         "masks": str(masks),
         "kind": "image folder",
         "samples": len(pairs),
-        "digest": " ".join(pair[0].name for pair in pairs),
+        "digest": digest_files(path for pair in pairs for path in pair),
         "parents": [],
     }
     return Source(names, len(pairs), load, record)

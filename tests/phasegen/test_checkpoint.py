@@ -139,6 +139,23 @@ def test_a_run_does_not_go_on_with_other_settings_or_data(tmp_path):
         open_run(tmp_path, data="abd")
 
 
+def test_results_without_a_last_state_belong_to_whoever_wrote_them(tmp_path):
+    """The same run may be begun again; another one, or one that is not known, is left alone."""
+    open_run(tmp_path)
+    (tmp_path / "best.pt").write_text("early")
+    assert open_run(tmp_path) == {}
+    assert not (tmp_path / "best.pt").exists()
+    (tmp_path / "teacher.pt").write_text("precious")
+    with pytest.raises(
+        InputError, match=r"holds teacher\.pt of another run, whose last\.pt is gone"
+    ):
+        open_run(tmp_path, Settings(rate=0.2))
+    (tmp_path / checkpoint.SETTINGS).unlink()
+    with pytest.raises(InputError, match=r"holds teacher\.pt of another run"):
+        open_run(tmp_path)
+    assert (tmp_path / "teacher.pt").read_text() == "precious"
+
+
 def test_a_run_needs_a_folder(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(InputError, match="is a file, not a folder"):

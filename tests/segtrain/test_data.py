@@ -1,5 +1,7 @@
 """What the trainer learns from: standardised images, and patches whose masks stay exact."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from scipy import ndimage
 from phasegen import campaign
 from phasegen.errors import InputError
 from phasegen.images import find_info_bar, read_mask, read_micrograph, write_image
-from phasegen.store import digest, open_store
+from phasegen.store import create, digest, open_store
 from segtrain.data.patches import draw
 from segtrain.data.readers import from_folders, from_store
 from segtrain.data.source import Labelled, Source, standardise
@@ -99,7 +101,49 @@ def test_folders_as_a_source(real):
         assert (read.weight == 1).all()
     assert source.record["labels"] == "drawn"
     assert (source.record["path"], source.record["masks"]) == tuple(map(str, real))
-    assert (source.record["samples"], source.record["digest"]) == (4, "0.tif 1.tif 2.tif 3.tif")
+    assert source.record["samples"] == 4
+
+
+def test_the_digest_of_drawn_masks_is_that_of_their_content(real, tmp_path):
+    shutil.copytree(real.images, tmp_path / "images")
+    shutil.copytree(real.masks, tmp_path / "masks")
+    copied = from_folders(tmp_path / "images", tmp_path / "masks", PATCH)
+    assert copied.record["digest"] == from_folders(*real, PATCH).record["digest"]
+    mask = read_mask(real.masks / "0.png")
+    write_image(tmp_path / "masks" / "0.png", 1 - mask)
+    redrawn = from_folders(tmp_path / "images", tmp_path / "masks", PATCH)
+    assert redrawn.record["digest"] != copied.record["digest"]
+
+
+def test_mask_values_that_are_no_class_numbers(tmp_path):
+    for one in ("images", "masks"):
+        (tmp_path / one).mkdir()
+    noise = np.random.default_rng(0).integers(0, 255, (40, 40), np.uint8)
+    write_image(tmp_path / "images" / "a.png", noise)
+    write_image(tmp_path / "masks" / "a.png", (noise // 100 * 127).astype(np.uint8))
+    folders = (tmp_path / "images", tmp_path / "masks")
+    with pytest.raises(InputError, match=r"holds the values 0, 127, 254, some between.*classes="):
+        from_folders(*folders, PATCH)
+    assert len(from_folders(*folders, PATCH, tuple(map(str, range(255)))).classes) == 255
+
+
+@pytest.mark.parametrize(("channels", "shape"), [(2, (64, 64)), (1, (32, 64, 64))])
+def test_volumes_and_colours_are_refused(tmp_path, channels, shape):
+    store = create(
+        tmp_path / "a.zarr",
+        samples=1,
+        shape=shape,
+        classes=("matrix", "particle"),
+        kind="simulation",
+        seeds=np.zeros(1, np.uint64),
+        config={},
+        parameters=[{}],
+        channels=channels,
+    )
+    mask = np.zeros(shape, np.uint8)
+    store.write(0, image=np.zeros((channels, *shape), np.float32), mask=mask, instance=mask)
+    with pytest.raises(InputError, match=r"a\.zarr: holds . x .*--slice"):
+        from_store(tmp_path / "a.zarr", PATCH)
 
 
 def test_names_of_the_mask_values(real):
@@ -114,7 +158,8 @@ def test_names_count_up_to_the_largest_value_of_the_folder(tmp_path):
     for number, largest in enumerate((3, 1)):
         noise = np.random.default_rng(number).integers(0, 255, (40, 40), np.uint8)
         write_image(tmp_path / "images" / f"{number}.png", noise)
-        write_image(tmp_path / "masks" / f"{number}.png", np.full((40, 40), largest, np.uint8))
+        mask = (np.arange(1600) % (largest + 1)).astype(np.uint8).reshape(40, 40)
+        write_image(tmp_path / "masks" / f"{number}.png", mask)
     source = from_folders(tmp_path / "images", tmp_path / "masks", PATCH)
     assert source.classes == ("background", "class 1", "class 2", "class 3")
 

@@ -1,5 +1,7 @@
 """Inference: the same answer whole or in tiles, turned or not, at any grey scale."""
 
+import subprocess
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from scipy import ndimage
 
 from phasegen import checkpoint
 from phasegen.errors import InputError
-from phasegen.images import Micrograph
+from phasegen.images import Micrograph, write_image
 from segtrain import predict
 from segtrain.data.source import standardise
 from segtrain.predict import (
@@ -165,3 +167,36 @@ def test_what_is_no_segmenter_is_refused(tmp_path):
     (tmp_path / "a.pt").write_bytes(b"torch")
     with pytest.raises(InputError, match="damaged"):
         load_segmenter(tmp_path / "a.pt")
+    state = {"config": {"model": "unet", "widths": [4, 8]}, "classes": ["a", "b"], "sources": []}
+    weights = build("unet", 2, (4, 6), torch.device("cpu")).state_dict()
+    for changes in ({"network": weights}, {"config": {"model": "vnet", "widths": [4]}}, {}):
+        checkpoint.save(tmp_path / "a.pt", "segtrain", state | changes)
+        with pytest.raises(InputError, match=r"a\.pt: does not fit the networks"):
+            load_segmenter(tmp_path / "a.pt")
+
+
+@pytest.mark.slow
+def test_memory_stays_bounded_whatever_the_size_of_the_image(tmp_path):
+    """Of 16 megapixels in one piece, the first layer alone would take a gigabyte."""
+    side = 4096
+    noise = np.random.default_rng(0).integers(0, 255, (side, side), np.uint8)
+    write_image(tmp_path / "large.png", noise)
+    network = build("unet", 2, (16, 4), torch.device("cpu"))
+    state = {"config": {"model": "unet", "widths": [16, 4]}, "classes": ["a", "b"], "sources": []}
+    state["network"] = network.state_dict()
+    checkpoint.save(tmp_path / "a.pt", "segtrain", state)
+    script = f"""
+import resource
+from pathlib import Path
+from phasegen.images import read_micrograph
+from segtrain.predict import load_segmenter, segment
+segmenter = load_segmenter(Path({str(tmp_path / "a.pt")!r}), "cpu")
+micrograph = read_micrograph(Path({str(tmp_path / "large.png")!r}))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+assert segment(segmenter, micrograph).shape == ({side}, {side})
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
+    assert int(done.stdout) < 700_000  # kilobytes

@@ -11,7 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from skimage.filters import threshold_otsu
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from phasegen import checkpoint
 from phasegen.checkpoint import LAST
 from phasegen.errors import InputError
 from phasegen.images import list_images, read_mask, read_micrograph, write_image
@@ -254,6 +256,57 @@ def test_what_is_drawn_in_either_phase(short, tmp_path, silent, monkeypatch):
     supervised, mixed = drawn[:8], drawn[8:]
     assert set(supervised) == {("simulated", 3, others)}
     assert mixed == 6 * [("simulated", 2, others), ("predicted", 1, (0, 1, 2, 3))]
+
+
+def test_self_training_learns_from_both_halves_of_its_batches(short, tmp_path, silent, monkeypatch):
+    seen, draw = [], trainer.draw
+
+    def marked(source, indices, count, *rest):
+        images, target, weight = draw(source, indices, count, *rest)
+        return (
+            torch.full_like(images, float(source.record["labels"] == "predicted")),
+            target,
+            weight,
+        )
+
+    def fit(run, phase, *rest):
+        if phase.name == "adapt":
+            seen.append([float(image.mean()) for image in phase.batch(0)[0]])
+        plain_fit(run, phase, *rest)
+
+    plain_fit = trainer.fit
+    monkeypatch.setattr(trainer, "draw", marked)
+    monkeypatch.setattr(trainer, "fit", fit)
+    train(short, tmp_path / "a", silent)
+    assert seen == [[0, 0, 1]]
+
+
+def test_every_step_of_both_phases_is_logged_once_even_after_an_interruption(
+    short, tmp_path, silent
+):
+    for stop in (("train", 6), ("adapt", 3)):
+        with pytest.raises(KeyboardInterrupt):
+            train(short, tmp_path / "a", Clock(stop))
+    train(short, tmp_path / "a", silent)
+    events = EventAccumulator(str(tmp_path / "a")).Reload()
+    steps = {tag: [event.step for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+    assert steps["train/loss"] == list(range(1, 9))
+    assert steps["adapt/loss"] == list(range(9, 15))
+    assert steps["train/validation IoU"] == [4, 8]
+
+
+def test_a_teacher_of_another_run_is_refused(short, tmp_path, silent):
+    with pytest.raises(KeyboardInterrupt):
+        train(short, tmp_path / "a", Clock(("train", 6)))
+    state = torch.load(tmp_path / "a" / BEST, weights_only=True)
+    state["sources"][0]["labels"] = "drawn"
+    checkpoint.save(tmp_path / "a" / TEACHER, state.pop("kind"), state)
+    with pytest.raises(InputError, match=r"teacher\.pt: is of another run"):
+        train(short, tmp_path / "a", silent)
+    (tmp_path / "b").mkdir()
+    shutil.copy(tmp_path / "a" / TEACHER, tmp_path / "b")
+    with pytest.raises(InputError, match=r"b: holds teacher\.pt of another run"):
+        train(short, tmp_path / "b", silent)
 
 
 def test_early_stopping(simulation, tmp_path, monkeypatch):
