@@ -10,8 +10,8 @@ from phasegen import calibrate, match_report
 from phasegen.recipes import find
 
 
-def fit(folder: Path, recipe: str, seed: int) -> calibrate.Match:
-    """Match a recipe to a folder, and show how far it has come.
+def resemble(folder: Path, recipe: str, seed: int, out: Path) -> None:
+    """Match a recipe to a folder, print how well it fits, and write the settings to `out`.
 
     Raises
     ------
@@ -22,7 +22,14 @@ def fit(folder: Path, recipe: str, seed: int) -> calibrate.Match:
     scenes = calibrate.read_folder(folder)
     total = len(scenes) + sum(calibrate.ROUNDS)
     with common.progress(f"match {recipe}", total) as advance:
-        return calibrate.match(scenes, recipe, seed, advance)
+        found = calibrate.match(scenes, recipe, seed, advance)
+    written = match_report.save(out, found)
+    common.table(
+        ("descriptor", "real (10-90 %)", "simulated", "real inside", ""), match_report.table(found)
+    )
+    for note in found.notes:
+        print(note)
+    print(", ".join(map(str, written)))
 
 
 def match(
@@ -37,11 +44,4 @@ def match(
 
     No label is read. `phasegen simulate --config match.yaml` takes what it writes.
     """
-    found = fit(folder, recipe, seed)
-    written = match_report.save(out, found)
-    common.table(
-        ("descriptor", "real (10-90 %)", "simulated", "real inside", ""), match_report.table(found)
-    )
-    for note in found.notes:
-        print(note)
-    print(", ".join(map(str, written)))
+    resemble(folder, recipe, seed, out)

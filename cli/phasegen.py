@@ -8,7 +8,7 @@ import typer
 from numpy.typing import NDArray
 
 from cli import common
-from cli.match import match
+from cli.match import match, resemble
 from phasegen import campaign, contact_sheet, movie, store
 from phasegen.errors import InputError
 from phasegen.estimate import estimate
@@ -50,6 +50,10 @@ def simulate(
     keep_fields: Annotated[
         bool | None, typer.Option("--keep-fields", help="Store the order parameters too.")
     ] = None,
+    match_: Annotated[
+        Path | None,
+        typer.Option("--match", help="Folder of unlabelled images to resemble, as by `match`."),
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML or YAML file.")] = None,
     set_: Annotated[
         list[str] | None,
@@ -64,6 +68,11 @@ def simulate(
 
     An interrupted run goes on when the same command is given again.
     """
+    if match_ is not None:
+        if config is not None:
+            raise InputError("--match", "is given besides --config", "Give one of both")
+        config = Path("match.yaml") if is_url(out) else Path(out).with_suffix(".match.yaml")
+        resemble(match_, recipe or "gamma-prime", seed or 0, config)
     settings = campaign.Simulation.load(
         config,
         set_ or (),

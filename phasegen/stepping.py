@@ -25,6 +25,9 @@ WATCH = 10
 RISE = 1e-3
 """Relative rise of the energy between two looks that is a blow-up; a sound run has none."""
 
+NEGLIGIBLE = 1e-6
+"""Energy density that rounding alone may make."""
+
 TABLE_MODES = 1 << 21
 """Modes that the coefficients in memory may have together: six numbers for each."""
 
@@ -104,7 +107,8 @@ def trajectory(
     spectrum = system.grid.forward(u)
     descends = temperature == 0 and flow.source is None
     seen = system.energy(spectrum, u) if descends else 0.0
-    scale = abs(seen)
+    # The energy of a field that has become uniform is rounding error.
+    scale = max(abs(seen), NEGLIGIBLE * system.grid.cell * u.shape[1])
     now, level, steps = 0.0, 0, 0
     while now < time * (1 - 1e-12):
         # Steps come from a ladder of ratio sqrt(2), so that their coefficient tables are reused.

@@ -1,5 +1,6 @@
 """`cyclegan`: every subcommand does what it says, and refuses settings that do not exist."""
 
+import json
 import shutil
 
 import numpy as np
@@ -74,6 +75,14 @@ def test_full_size_is_a_starting_point_for_the_other_settings(command, project):
     assert (written["width"], written["blocks"], written["patch"]) == (64, 8, 256)
 
 
+def test_full_size_lies_below_file_and_options(command, project):
+    (project / "given.yaml").write_text("width: 6\nsteps: 7\nmethod: fda\n")
+    line = "cyclegan fit --real sem --size full --config given.yaml --steps 9 --no-translate"
+    assert command(line).code == 0
+    written = yaml.safe_load((project / "runs/cyclegan/config.yaml").read_text())
+    assert (written["width"], written["steps"], written["blocks"]) == (6, 9, 9)
+
+
 def test_overwrite_starts_afresh(command, project):
     assert command("cyclegan fit --real sem").code == 0
     first = digest("data/sem.zarr")
@@ -103,6 +112,41 @@ def test_translate_a_folder(command, places, tmp_path):
         before, after = tifffile.imread(path), tifffile.imread(tmp_path / "new" / path.name)
         assert (after.shape, after.dtype) == (before.shape, np.uint16)
         assert after.std() > 0
+
+
+def test_translate_a_folder_over_files_that_are_there(command, refused, tmp_path, places):
+    line = "cyclegan translate {images} --model {model} --out new"
+    first = list_images(places["images"])[-1].name
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / first).write_text("precious")
+    assert refused(line).startswith(f"error: new/{first}: exists already. Choose another --out")
+    assert command(f"{line} --overwrite").code == 0
+    assert len(list_images(tmp_path / "new")) == len(list_images(places["images"]))
+
+
+def test_without_boundaries_there_is_no_drift(command, places, tmp_path):
+    source = open_store(shutil.copytree(places["sim"], tmp_path / "blank.zarr"), "r+")
+    for index in range(source.samples):
+        sample = source.read(index)
+        blank = np.zeros_like(sample.mask)
+        instance = None if sample.instance is None else blank.astype(np.uint32)
+        source.write(index, image=sample.image, mask=blank, instance=instance)
+    code, out, _ = command("cyclegan translate blank.zarr --model {model} --out sem.zarr")
+    assert code == 0
+    rows = [line.split() for line in out.splitlines()]
+    assert ["simulated", "-", "-", "-"] in rows
+    assert ["translated", "-", "-", "-"] in rows
+    empty = {"shift": None, "median": None, "p95": None}
+    kept = json.loads((tmp_path / "sem.drift.json").read_text(), parse_constant=pytest.fail)
+    assert kept == {"simulated": empty, "translated": empty}
+
+
+@pytest.mark.parametrize("line", ["fit --real {images} --sim", "translate --model {model} --out new"])
+def test_volumes_are_refused(refused, command, line):
+    made = "phasegen simulate spinodal --n 1 --shape 32,32,32 --out vol.zarr --workers 1"
+    assert command(f"{made} --set parameters.time=20").code == 0
+    said = refused(f"cyclegan {line} vol.zarr")
+    assert said.startswith("error: vol.zarr: holds volumes. Give a store of grey images; phasegen")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import yaml
 
 from phasegen import calibrate
 from phasegen.images import write_image
@@ -27,10 +28,28 @@ def test_match_then_simulate(command, few, tmp_path):
     assert len(store.complete()) == 1
 
 
+def test_match_and_simulate_at_once(command, few, tmp_path):
+    line = "phasegen simulate spinodal --match {images} --n 1 --size 64 --workers 1 --out s.zarr"
+    code, out, err = command(line)
+    assert code == 0, err
+    assert "s.match.yaml, s.match.json, s.match.png" in out
+    command("phasegen match {images} --recipe spinodal")
+    assert (tmp_path / "s.match.yaml").read_text() == (tmp_path / "match.yaml").read_text()
+    chosen = yaml.safe_load((tmp_path / "match.yaml").read_text())
+    config = open_store(tmp_path / "s.zarr").config
+    assert config["parameters"] == chosen["parameters"]
+    assert config["shape"] == [64, 64]
+    assert command(line).code == 0
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
         ("phasegen match {images} --recipe spinodl", "Did you mean 'spinodal'"),
+        (
+            "phasegen simulate --match {images} --config a.yaml",
+            "--match: is given besides --config",
+        ),
         ("phasegen match nowhere", "nowhere: does not exist"),
         ("phasegen match empty", "holds no image"),
         ("phasegen match grey", "shows nothing"),

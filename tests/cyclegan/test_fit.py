@@ -133,6 +133,19 @@ def test_losses_and_pictures_are_logged(trained):
     assert np.mean(watched[-10:]) < 0.6 * watched[0]
 
 
+@pytest.mark.parametrize("geometry", ["structure", "none"])
+def test_a_segmenter_that_watches_nothing_is_not_trained(tmp_path, silent, geometry):
+    states = []
+    for steps in (1, 3):
+        config = settings(**SHORT | {"steps": steps}, geometry=geometry)
+        fit(config, SIMULATED, SCENES, tmp_path, {}, {}, silent)
+        states.append(checkpoint.load(tmp_path / checkpoint.LAST, KIND)["networks"])
+    names = [name for name in states[0] if name.startswith("segmenter.")]
+    assert names
+    assert all(torch.equal(states[0][name], states[1][name]) for name in names)
+    assert "loss/segmenter" not in EventAccumulator(str(tmp_path)).Reload().Tags()["scalars"]
+
+
 def test_the_identity_loss_leaves_real_images_alone(tmp_path, silent):
     real = torch.from_numpy(SCENES[0])[None, None]
     errors = []
@@ -189,6 +202,33 @@ def test_an_interrupted_run_equals_the_whole_one_bit_for_bit(tmp_path, silent, g
     state = checkpoint.load(parts / checkpoint.LAST, KIND)
     again = fit(config, SIMULATED, SCENES, parts, state, {}, stopping_after(11))
     assert all(torch.equal(again[name], expected[name]) for name in expected)
+
+
+def test_a_resumed_run_logs_every_step_once(tmp_path, silent):
+    config = settings(**SHORT)
+    with pytest.raises(Stop):
+        fit(config, SIMULATED, SCENES, tmp_path, {}, {}, stopping_after(7))
+    (first,) = tmp_path.glob("events.*")
+    first.rename(tmp_path / "events.out.tfevents.0")  # two of one second are in no order
+    state = checkpoint.load(tmp_path / checkpoint.LAST, KIND)
+    fit(config, SIMULATED, SCENES, tmp_path, state, {}, silent)
+    events = EventAccumulator(str(tmp_path), {"scalars": 0, "images": 0}).Reload()
+    for name in events.Tags()["scalars"]:
+        assert [event.step for event in events.Scalars(name)] == list(range(1, 11))
+    for name in events.Tags()["images"]:
+        assert [event.step for event in events.Images(name)] == [4, 8, 10]
+
+
+def test_what_is_in_the_state_is_in_the_log_of_a_killed_run(tmp_path, silent, monkeypatch):
+    logged = []
+
+    def save(*_):
+        events = EventAccumulator(str(tmp_path)).Reload()
+        logged.append([event.step for event in events.Scalars("loss/cycle")])
+
+    monkeypatch.setattr(checkpoint, "save", save)
+    fit(settings(**SHORT), SIMULATED, SCENES, tmp_path, {}, {}, silent)
+    assert logged == [list(range(1, last + 1)) for last in (4, 8, 10)]
 
 
 def test_seeds_differ(tmp_path, silent):

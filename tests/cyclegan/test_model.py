@@ -157,6 +157,39 @@ def test_other_settings_or_images_are_another_run(fda, simulation, real, silent,
         fit_model(settings(simulation, moved), tmp_path / "run", silent)
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_the_model_of_another_run_is_not_taken_for_the_finished_one(
+    fda, simulation, real, silent, tmp_path, overwrite
+):
+    config = settings(simulation, real, seed=1)
+    path = fit_model(config, tmp_path, silent)
+    shutil.copy(fda, path)
+    if overwrite:
+        fit_model(config, tmp_path, silent, overwrite=True)
+        assert load_model(path).config == config
+        return
+    with pytest.raises(InputError, match=r"model\.pt: is the model of another run.*--overwrite"):
+        fit_model(config, tmp_path, silent)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda content: content["config"].update(width=8), "size mismatch"),
+        (lambda content: content["config"].update(blocks=2), "Missing key"),
+        (lambda content: content["config"].update(depth=2), "Translation depth Extra inputs"),
+        (lambda content: content.pop("record"), "record"),
+    ],
+)
+def test_a_model_of_another_version_is_refused(learned, tmp_path, change, says):
+    content = checkpoint.load(learned, "cyclegan")
+    change(content)
+    path = tmp_path / "old.pt"
+    torch.save(content, path)
+    with pytest.raises(InputError, match=rf"old\.pt: does not fit .*{says}.*fit again"):
+        load_model(path)
+
+
 def test_an_unfinished_fit_is_no_model(learned):
     with pytest.raises(InputError, match=r"last\.pt: is an unfinished fit.*model\.pt"):
         load_model(learned.with_name(checkpoint.LAST))
@@ -169,6 +202,19 @@ def test_patches_must_fit_the_samples(simulation, real, silent, tmp_path):
     assert not (tmp_path / "run").exists()
     # The exchange takes no patches.
     fit_model(settings(simulation, real, patch=128), tmp_path / "run", silent)
+
+
+@pytest.mark.parametrize("method", ["fda", "cyclegan"])
+@pytest.mark.parametrize(
+    ("channels", "shape", "says"), [(1, (32, 32, 32), "volumes"), (2, (32, 32), "2 channels")]
+)
+def test_volumes_and_channels_are_refused(
+    blank, real, silent, tmp_path, method, channels, shape, says
+):
+    config = settings(blank(channels, shape), real, method=method)
+    with pytest.raises(InputError, match=rf"holds .*{says}.*--slice"):
+        fit_model(config, tmp_path / "run", silent)
+    assert not (tmp_path / "run").exists()
 
 
 def test_methods_are_known_by_name(simulation, real, silent, tmp_path):

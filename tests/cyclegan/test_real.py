@@ -79,6 +79,12 @@ def test_large_images_give_several_equal_scenes(folder, monkeypatch):
     np.testing.assert_array_equal(halves, whole)
 
 
+@pytest.mark.parametrize(("patch", "shape"), [(48, (48, 80)), (56, (96, 80)), (40, (48, 40))])
+def test_scenes_are_never_smaller_than_a_patch(folder, monkeypatch, patch, shape):
+    monkeypatch.setattr(real, "LARGEST", 50)
+    assert {scene.shape for scene in read_real(folder, patch).scenes} == {shape}
+
+
 @pytest.mark.parametrize("largest", [30, 200])
 def test_the_number_of_scenes_is_limited(tmp_path, monkeypatch, largest):
     for number in range(10):

@@ -105,6 +105,14 @@ def test_an_unfinished_simulation_is_refused(model, simulation, tmp_path):
     assert not (tmp_path / "sem.zarr").exists()
 
 
+@pytest.mark.parametrize(("channels", "shape"), [(1, (32, 32, 32)), (2, (32, 32))])
+def test_volumes_and_channels_are_refused(blank, model, tmp_path, channels, shape):
+    source = open_store(blank(channels, shape))
+    with pytest.raises(InputError, match=r"holds .*--slice"):
+        prepare(model, source, tmp_path / "sem.zarr")
+    assert not (tmp_path / "sem.zarr").exists()
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 def test_integer_stores_are_read_on_the_scale_of_floats(model, simulation, tmp_path, dtype):
     source, top = open_store(simulation), np.iinfo(dtype).max
@@ -186,6 +194,15 @@ def test_a_folder_becomes_16_bit_files_of_the_same_names(model, real, tmp_path):
         assert image.dtype == np.uint16
         assert image.pixels.shape == (96, 80)  # the info bar is cut off
         assert image.pixels.std() > 1000
+
+
+def test_files_that_are_there_are_replaced_only_when_told(model, real, tmp_path):
+    (tmp_path / "2.tif").write_text("precious")
+    with pytest.raises(InputError, match=r"2\.tif: exists already.*--overwrite"):
+        next(translate_folder(model, real.images, tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["2.tif"]
+    assert len(list(translate_folder(model, real.images, tmp_path, overwrite=True))) == 4
+    assert read_micrograph(tmp_path / "2.tif").pixels.shape == (96, 80)
 
 
 def test_images_of_a_folder_keep_their_boundaries(model, real, tmp_path):
