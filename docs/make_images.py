@@ -28,6 +28,9 @@ COLOURS = [*PALETTE[:3].tolist(), MATCHED, FALSE, MISSED]
 GREYS = [(grey, grey, grey) for grey in (*range(0, 255, 5), 255)]
 """All that a picture holds; noise in more shades would only make the files large."""
 
+LOOKS = {"dual-phase": {"background": 0.3, "contrast": 0.4}}
+"""Settings of the microscope where the default is not the usual look: martensite is bright."""
+
 program = common.app("make_images", "Make the pictures of README and documentation.")
 
 
@@ -59,17 +62,19 @@ def hero(
 def recipes(
     names: Annotated[list[str] | None, typer.Argument(help="Recipes [default: all].")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the samples.")] = 1,
+    size: Annotated[int, typer.Option(help="Side of the samples, pixels.")] = 2 * SHOWN,
 ) -> None:
     """Two samples of every recipe: NAME.png."""
     for name in names or RECIPES:
-        simulation = Simulation(recipe=name, samples=2, seed=seed).resolve()
+        chosen = {"recipe": name, "shape": size, "microscope": LOOKS.get(name, {})}
+        simulation = Simulation.load(samples=2, seed=seed, **chosen).resolve()
         panels: dict[str, NDArray[np.uint8]] = {}
         drawn = zip(simulation.draws(), simulation.seeds().tolist(), strict=True)
         for number, (parameters, own) in enumerate(drawn, 1):
             (arrays,) = samples(simulation, [parameters], own)
             panels[f"{name}, sample {number}"] = stretch(arrays["image"][0])
             panels[f"its mask ({number})"] = colour(arrays["mask"])
-        write(IMAGES / f"{name}.png", panels, crop=2 * SHOWN)
+        write(IMAGES / f"{name}.png", panels, crop=size)
 
 
 def write(path: Path, panels: dict[str, NDArray[np.uint8]], crop: int) -> None:
