@@ -1,6 +1,7 @@
 """``cyclegan``: give simulated images the look of an unlabelled folder, boundaries in place."""
 
 import json
+from math import isnan
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -35,7 +36,9 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start afresh.")]
 
 @app.command()
 def fit(
-    real: Annotated[Path, typer.Option(help="Folder of unlabelled real images.")],
+    real: Annotated[
+        Path, typer.Option(help="Folder of unlabelled real images; replaces that of --config.")
+    ],
     sim: Annotated[Path | None, typer.Option(help=f"Store to start from [default: {SIM}].")] = None,
     method: Annotated[
         str | None, typer.Option(help="fda (no training) or cyclegan [default: fda].")
@@ -57,10 +60,11 @@ def fit(
 
     An interrupted run goes on when the same command is given again.
     """
-    preset = FULL if size == "full" else {}
     given = {"sim": sim, "method": method, "steps": steps, "seed": seed, "device": device}
-    options = preset | {key: value for key, value in given.items() if value is not None}
-    settings = Translation.load(config, set_ or (), real=real, **options)
+    settings = Translation.load(config, set_ or (), real=real, **given)
+    if size == "full":
+        preset = {key: FULL[key] for key in FULL.keys() - settings.model_fields_set}
+        settings = settings.model_copy(update=preset)
     if translate and out.exists():
         # Now, and not after the training.
         other = open_store(out).config != settings.model_dump(mode="json")
@@ -89,7 +93,7 @@ def translate_command(
         _translate(model, source, out, device, overwrite)
         return
     fitted = load_model(model, device)
-    for path in translate_folder(fitted, source, out):
+    for path in translate_folder(fitted, source, out, overwrite):
         print(path)
 
 
@@ -106,12 +110,17 @@ def _translate(model: Path, source: Path, out: Path, device: str, overwrite: boo
     common.table(
         ("boundaries", "shift px", "median px", "95 % px"),
         [
-            (name, f"{d.shift:+.2f}", f"{d.median:.2f}", f"{d.p95:.2f}")
+            (name, _cell(d.shift, "+.2f"), _cell(d.median, ".2f"), _cell(d.p95, ".2f"))
             for name, d in drifts.items()
         ],
     )
+    # JSON has no NaN, which is the drift where there is no boundary.
+    kept = {
+        name: {key: None if isnan(value) else value for key, value in d._asdict().items()}
+        for name, d in drifts.items()
+    }
     with written_whole(out.with_suffix(".drift.json")) as partial:
-        partial.write_text(json.dumps({name: d._asdict() for name, d in drifts.items()}, indent=1))
+        partial.write_text(json.dumps(kept, indent=1, allow_nan=False))
     if has_drifted(drifts):
         print("warning: the translation has moved boundaries; the masks no longer fit the images")
     if fitted.generator is not None:
@@ -120,6 +129,10 @@ def _translate(model: Path, source: Path, out: Path, device: str, overwrite: boo
         if change < LEAST_CHANGE:
             print("warning: the generator has learned nothing: more --steps, or --set cycle=1")
     print(f"{target.samples} translated samples in {out}")
+
+
+def _cell(value: float, form: str) -> str:
+    return "-" if isnan(value) else f"{value:{form}}"
 
 
 def main() -> None:

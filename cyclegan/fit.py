@@ -85,8 +85,12 @@ def fit(
         networks.load_state_dict(state["networks"])
         for name, optimiser in optimisers.items():
             optimiser.load_state_dict(state[name])
-    log = SummaryWriter(str(out), purge_step=step)
-    with progress("fit", config.steps, step) as advance:
+    # What an interrupted run logged after its last state is logged again.
+    purge_step = step + 1 if state else None
+    with (
+        SummaryWriter(str(out), purge_step=purge_step) as log,
+        progress("fit", config.steps, step) as advance,
+    ):
         while step < config.steps:
             rng = np.random.default_rng((config.seed, step))
             sim, mask = _draw(simulated, config, rng, device)
@@ -94,9 +98,12 @@ def fit(
             rate = config.learning_rate * min(1.0, 2 * (1 - step / config.steps))
             for optimiser in (generators, critics):
                 optimiser.param_groups[0]["lr"] = rate
-            with devices.autocast(device):
-                watch_loss = losses.segmentation(watcher.train()(_shade(sim, rng)), mask)
-            _descend(watch, watch_loss)
+            watched: dict[str, Tensor] = {}
+            if config.geometry == "segmenter":
+                with devices.autocast(device):
+                    loss = losses.segmentation(watcher.train()(_shade(sim, rng)), mask)
+                _descend(watch, loss)
+                watched["segmenter"] = loss
 
             critics_frozen = nn.ModuleList([critic_real, critic_sim, watcher])
             critics_frozen.requires_grad_(False)
@@ -136,7 +143,7 @@ def fit(
             step += 1
             if not torch.isfinite(total + critic_loss):
                 raise InputError(out, f"diverged at step {step}", "Lower --set learning_rate")
-            for name, term in {**terms, "critics": critic_loss, "segmenter": watch_loss}.items():
+            for name, term in {**terms, "critics": critic_loss, **watched}.items():
                 log.add_scalar(f"loss/{name}", term.item(), step)
             advance(1, f"generators {total.item():.3f}, critics {critic_loss.item():.3f}")
             if step % config.checkpoint_every and step < config.steps:
@@ -151,8 +158,8 @@ def fit(
                 "inputs": inputs,
                 **{name: optimiser.state_dict() for name, optimiser in optimisers.items()},
             }
+            log.flush()  # before the state, from which a killed run would not log it again
             checkpoint.save(out / checkpoint.LAST, KIND, state)
-    log.close()
     generator: dict[str, Tensor] = to_real.state_dict()
     return generator
 

@@ -37,7 +37,8 @@ def structure(image: Tensor, translated: Tensor, window: int = 9) -> Tensor:
     cross = _local((before * after).sum(1, keepdim=True), window)
     first = _local(before.square().sum(1, keepdim=True), window)
     second = _local(after.square().sum(1, keepdim=True), window)
-    correlation = cross / (first * second + 1e-8).sqrt()
+    # A share of the image's own gradients: it bounds the slope where the translation is flat.
+    correlation = cross / (first * (second + 1e-6 * first) + 1e-30).sqrt()
     return ((1 - correlation) * first).sum() / (first.sum() + 1e-8)
 
 
@@ -57,7 +58,9 @@ def _gradients(x: Tensor) -> Tensor:
     sobel = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]], device=x.device) / 8
     kernels = torch.stack([sobel, sobel.T])[:, None]
     padded = nn.functional.pad(x, (1, 1, 1, 1), mode="reflect")
-    return nn.functional.conv2d(padded, kernels)
+    # In bfloat16 the steps between grey values would be as large as weak gradients.
+    with torch.autocast(x.device.type, enabled=False):
+        return nn.functional.conv2d(padded, kernels)
 
 
 def _local(x: Tensor, window: int) -> Tensor:

@@ -4,11 +4,13 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from torch import Tensor
 
 from cyclegan.fda import cut, exchange
@@ -64,13 +66,14 @@ def fit_model(config: Translation, out: Path, progress: Progress, overwrite: boo
     ------
     InputError
         If method or device is unknown, the store or the folder cannot be used, or `out` holds
-        another run.
+        another run or another run's model.
     """
     if config.method not in METHODS:
         known = ", ".join(METHODS)
         raise InputError(f"method {config.method!r}", "is unknown", f"Known methods: {known}")
     devices.choose(config.device)
     source = open_store(config.sim)
+    require_sections(source)
     if len(source.complete()) < source.samples:
         raise InputError(
             config.sim, "is unfinished", "Run the same phasegen simulate command again"
@@ -85,17 +88,20 @@ def fit_model(config: Translation, out: Path, progress: Progress, overwrite: boo
     if overwrite:
         checkpoint.discard_run(out)
     state = checkpoint.open_run(out, KIND, config, inputs)
+    settings = config.model_dump(mode="json")
     if (out / MODEL).is_file() and state:
+        if checkpoint.load(out / MODEL, KIND).get("config") != settings:
+            remedy = "Choose another --run, or start afresh with --overwrite"
+            raise InputError(out / MODEL, "is the model of another run", remedy)
         return out / MODEL
     weights: dict[str, Tensor] = {}
     if learn is None:
-        done = {"config": config.model_dump(mode="json"), "inputs": inputs}
-        checkpoint.save(out / checkpoint.LAST, KIND, done)
+        checkpoint.save(out / checkpoint.LAST, KIND, {"config": settings, "inputs": inputs})
     else:
         simulated = _exchanged(config, source, real.scenes)
         weights = learn(config, simulated, real.scenes, out, state, inputs, progress)
     content = {
-        "config": config.model_dump(mode="json"),
+        "config": settings,
         "styles": [torch.from_numpy(np.ascontiguousarray(scene)) for scene in real.scenes],
         "generator": weights,
     }
@@ -110,19 +116,34 @@ def load_model(path: Path, device: str = "auto") -> Model:
     Raises
     ------
     InputError
-        If it is missing, damaged, or no model of ``cyclegan fit``.
+        If it is missing, damaged, no model of ``cyclegan fit``, or of other settings or networks
+        than this version has.
     """
     content = checkpoint.load(path, KIND)
     if "styles" not in content:
         raise InputError(path, "is an unfinished fit", f"Give {MODEL} of a finished one")
-    config, where = Translation.model_validate(content["config"]), devices.choose(device)
+    where = devices.choose(device)
     generator = None
-    if content["generator"]:
-        generator = Generator(config.width, config.blocks, config.bound)
-        generator.load_state_dict(content["generator"])
-        generator = generator.to(where, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    try:
+        config, record = Translation.model_validate(content["config"]), content["record"]
+        if content["generator"]:
+            generator = Generator(config.width, config.blocks, config.bound)
+            generator.load_state_dict(content["generator"])
+            generator = generator.to(where, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    except (KeyError, TypeError, RuntimeError, ValidationError) as error:
+        problem = f"does not fit this version ({shorten(str(error), 120)})"
+        raise InputError(path, problem, "Give a model of cyclegan fit, or fit again") from None
     styles = [style.numpy() for style in content["styles"]]
-    return Model(config, styles, generator, content["record"], where)
+    return Model(config, styles, generator, record, where)
+
+
+def require_sections(source: Store) -> None:
+    """Refuse a store of volumes, or of images with more than one channel."""
+    channels = source.arrays["image"].shape[1]
+    if len(source.shape) != 2 or channels != 1:
+        what = "volumes" if len(source.shape) != 2 else f"images of {channels} channels"
+        remedy = "Give a store of grey images; phasegen simulate --slice cuts sections of a volume"
+        raise InputError(source.path, f"holds {what}", remedy)
 
 
 def translate(model: Model, image: NDArray[np.float32], seed: int) -> NDArray[np.float32]:

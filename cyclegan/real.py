@@ -56,14 +56,15 @@ def read_real(folder: Path, patch: int) -> RealFolder:
         margin = HEADROOM * (high - low)
         scene = normalise(micrograph.scene, low - margin, high + margin)
         if number % every == 0:
-            blocks = _blocks(np.clip(scene, 0, 1))
+            blocks = _blocks(np.clip(scene, 0, 1), patch)
             step = max(1, len(blocks) * len(paths) // MOST)
             scenes += [block.copy() for block in blocks[::step]]
         files.append({"name": path.name, "low": low, "high": high, "bar": micrograph.bar})
     return RealFolder(folder, scenes, {"folder": str(folder.resolve()), "files": files})
 
 
-def _blocks(scene: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """The scene in equal blocks of at most `LARGEST` pixels a side."""
-    rows = np.array_split(scene, -(-scene.shape[0] // LARGEST), axis=0)
-    return [b for r in rows for b in np.array_split(r, -(-scene.shape[1] // LARGEST), axis=1)]
+def _blocks(scene: NDArray[np.float32], patch: int) -> list[NDArray[np.float32]]:
+    """The scene in equal blocks, at most `LARGEST` pixels a side where that leaves a patch."""
+    rows, columns = (min(-(-n // LARGEST), n // patch) for n in scene.shape)
+    strips = np.array_split(scene, rows, axis=0)
+    return [block for strip in strips for block in np.array_split(strip, columns, axis=1)]

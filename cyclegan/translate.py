@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cyclegan.geometry import Drift, boundary_drift
-from cyclegan.model import Model, translate
+from cyclegan.model import Model, require_sections, translate
 from cyclegan.real import HEADROOM
 from phasegen import store
 from phasegen.errors import InputError
@@ -26,8 +26,10 @@ def prepare(model: Model, source: Store, out: Path, overwrite: bool = False) -> 
     Raises
     ------
     InputError
-        If `source` is unfinished, or `out` was translated from something else.
+        If `source` is unfinished or holds no grey images, or `out` was translated from something
+        else.
     """
+    require_sections(source)
     if len(source.complete()) < source.samples:
         raise InputError(source.path, "is unfinished", "Run the command that makes it again")
     parents: list[dict[str, Any]] = [
@@ -72,14 +74,16 @@ def translate_store(model: Model, source: Store, target: Store) -> Iterator[int]
         yield int(index)
 
 
-def translate_folder(model: Model, folder: Path, out: Path) -> Iterator[Path]:
+def translate_folder(
+    model: Model, folder: Path, out: Path, overwrite: bool = False
+) -> Iterator[Path]:
     """Translate every image of a folder to 16-bit TIFF files of the same names.
 
     Raises
     ------
     InputError
-        If an image cannot be used, two of them would give one file, or `out` is `folder` itself;
-        nothing is written then.
+        If an image cannot be used, two of them would give one file, `out` is `folder` itself, or,
+        without `overwrite`, a file is there already; nothing is written then.
     """
     paths = list_images(folder)
     targets = [out / f"{path.stem}.tif" for path in paths]
@@ -87,8 +91,10 @@ def translate_folder(model: Model, folder: Path, out: Path) -> Iterator[Path]:
         raise InputError(out, "is the folder of the images", "Choose another --out")
     if len(set(targets)) < len(targets):
         raise InputError(folder, "holds images that differ in suffix alone", "Rename them")
-    for path in paths:
+    for path, target in zip(paths, targets, strict=True):
         read_micrograph(path)
+        if target.exists() and not overwrite:
+            raise InputError(target, "exists already", "Choose another --out, or --overwrite")
     make_folder(out)
     for number, (path, target) in enumerate(zip(paths, targets, strict=True)):
         micrograph = read_micrograph(path)

@@ -141,7 +141,9 @@ def test_without_boundaries_there_is_no_drift(command, places, tmp_path):
     assert kept == {"simulated": empty, "translated": empty}
 
 
-@pytest.mark.parametrize("line", ["fit --real {images} --sim", "translate --model {model} --out new"])
+@pytest.mark.parametrize(
+    "line", ["fit --real {images} --sim", "translate --model {model} --out new"]
+)
 def test_volumes_are_refused(refused, command, line):
     made = "phasegen simulate spinodal --n 1 --shape 32,32,32 --out vol.zarr --workers 1"
     assert command(f"{made} --set parameters.time=20").code == 0

@@ -219,18 +219,6 @@ def test_a_resumed_run_logs_every_step_once(tmp_path, silent):
         assert [event.step for event in events.Images(name)] == [4, 8, 10]
 
 
-def test_what_is_in_the_state_is_in_the_log_of_a_killed_run(tmp_path, silent, monkeypatch):
-    logged = []
-
-    def save(*_):
-        events = EventAccumulator(str(tmp_path)).Reload()
-        logged.append([event.step for event in events.Scalars("loss/cycle")])
-
-    monkeypatch.setattr(checkpoint, "save", save)
-    fit(settings(**SHORT), SIMULATED, SCENES, tmp_path, {}, {}, silent)
-    assert logged == [list(range(1, last + 1)) for last in (4, 8, 10)]
-
-
 def test_seeds_differ(tmp_path, silent):
     first, second = (
         fit(settings(**SHORT, seed=seed), SIMULATED, SCENES, tmp_path, {}, {}, silent)

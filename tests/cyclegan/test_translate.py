@@ -129,11 +129,13 @@ def test_integer_stores_are_read_on_the_scale_of_floats(model, simulation, tmp_p
         instances=False,
     )
     sample = source.read(0)
-    store.write(0, image=(sample.image * top).round().astype(dtype), mask=sample.mask)
+    image = (sample.image * top).round().astype(dtype)
+    store.write(0, image=image, mask=sample.mask)
     target = prepare(model, store, tmp_path / "sem.zarr")
     list(translate_store(model, store, target))
-    expected = translate(model, sample.image[0], 0)
-    np.testing.assert_allclose(target.load("image", 0)[0], expected, atol=1 / top)
+    # Not that of the floats: where a frequency is weak, rounding may turn its phase.
+    expected = translate(model, image[0] / np.float32(top), 0)
+    np.testing.assert_allclose(target.load("image", 0)[0], expected, atol=1e-6)
 
 
 def test_the_learned_change_is_what_the_generator_adds(model, simulation):
