@@ -282,4 +282,10 @@ def _grow(
         values = ", ".join(f"{key} {value:.4g}" for key, value in parameters.items())
         problem = f"a sample diverged ({error}) with {values}"
         raise InputError(simulation.recipe, problem, "Choose other parameters") from None
+    if mask.min() == mask.max():
+        values = ", ".join(f"{key} {value:.4g}" for key, value in parameters.items())
+        problem = (
+            f"a sample of {mask.shape} pixels is all {recipe.classes[mask.flat[0]]} ({values})"
+        )
+        raise InputError(simulation.recipe, problem, "Simulate larger ones, or change parameters")
     return Microstructure(phase, mask, instance, fields, recipe.classes, parameters)

@@ -9,14 +9,30 @@ from scipy import fft, ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from phasegen.errors import InputError
+
 Array = NDArray[Any]
+
+LEAST_CELLS = 8
+"""Fewer cells hold no interface, let alone a particle with two."""
 
 
 def coarse(shape: tuple[int, ...], magnification: float) -> tuple[int, ...]:
     """Cells per axis of the simulation behind an image of `shape`: about shape / magnification.
 
     They are rounded up to numbers that transform fast.
+
+    Raises
+    ------
+    InputError
+        If an axis would have fewer than `LEAST_CELLS`.
     """
+    if min(shape) < LEAST_CELLS * magnification:
+        raise InputError(
+            f"magnification = {magnification:.3g}",
+            f"leaves {min(shape) / magnification:.3g} grid cells to {min(shape)} pixels",
+            f"Simulate {math.ceil(LEAST_CELLS * magnification)} pixels or more, or magnify less",
+        )
     return tuple(fft.next_fast_len(round(n / magnification), real=True) for n in shape)
 
 

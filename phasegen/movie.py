@@ -52,6 +52,9 @@ def frames(
     chosen = find(recipe)
     over = over or chosen.clock
     bounds = chosen.ranges.load(**ranges).ranges()
+    if not over:
+        problem = f"{recipe} has no parameter that changes one specimen as time does"
+        raise InputError("--over", problem, f"Choose one of {', '.join(bounds)} all the same")
     if over not in bounds:
         problem = f"{recipe} has no parameter {over!r} to film"
         raise InputError("--over", problem, f"Choose one of {', '.join(bounds)}")

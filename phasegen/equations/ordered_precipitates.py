@@ -4,6 +4,7 @@ import numpy as np
 
 from phasegen.elasticity import Misfit
 from phasegen.equations import Array, GradientFlow, require_valid
+from phasegen.errors import InputError
 from phasegen.kernels.ordered_precipitates import precipitate_energy, precipitate_potential
 
 VARIANTS = 4
@@ -59,6 +60,13 @@ def ordered_precipitates(
     (2017)) with a well and a repulsion written as separate terms.
     """
     require_valid("ordered precipitates", mobility, gradient, barrier)
+    for name, value in {"stiffness": stiffness, "repulsion": repulsion}.items():
+        if not value > 0:
+            problem = f"{name} = {value:g} is not positive"
+            raise InputError("ordered precipitates", problem, "Give a positive one")
+    if not low < high:
+        problem = f"the matrix, {low:g}, is no leaner than the precipitate, {high:g}"
+        raise InputError("ordered precipitates", problem, "Give low < high")
 
     def potential(u: Array, out: Array) -> None:
         real = u.dtype.type

@@ -16,11 +16,11 @@ Lengths are in grid cells, of one interface thickness W_0 each; the scale is set
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from phasegen.config import AtLeastOne, Config, Positive, Share
 from phasegen.equations.solidification import (
@@ -54,6 +54,12 @@ LONGEST = 2000.0
 """Time after which a sample is quenched at last: the arms coarsen, the solid hardly grows."""
 
 
+def _orientable(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[1] >= 1 / 15:
+        raise ValueError("must be below 1/15, where orientations begin to be left out")
+    return bounds
+
+
 class Ranges(Config):
     """Ranges from which each sample draws; lengths in grid cells."""
 
@@ -61,7 +67,9 @@ class Ranges(Config):
     undercooling: Share = Field(
         (0.5, 0.62), description="in units of latent heat / heat capacity: final solid fraction"
     )
-    anisotropy: Positive = Field((0.045, 0.062), description="of the interface energy, below 1/15")
+    anisotropy: Annotated[Positive, AfterValidator(_orientable)] = Field(
+        (0.045, 0.062), description="of the interface energy, below 1/15"
+    )
     grain_spacing: Positive = Field((100.0, 180.0), description="mean distance of crystals, about")
     solidified: Share = Field((0.8, 0.96), description="share of the final solid fraction")
 

@@ -96,5 +96,5 @@ RECIPE = Recipe(
     grow=grow,
     length=lambda parameters: parameters["grain_size"],
     length_of="mean grain diameter",
-    clock="growth",
+    clock="",
 )

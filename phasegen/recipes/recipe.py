@@ -82,7 +82,8 @@ class Recipe:
     length_of : str
         What the length is of: ``"mean particle diameter"``.
     clock : str
-        The parameter that a film of the recipe runs through.
+        The parameter that a film of the recipe runs through; empty if there is none that leaves
+        the beginning as it is.
     """
 
     name: str

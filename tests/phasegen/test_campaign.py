@@ -119,9 +119,9 @@ def test_gamma_prime_makes_its_three_classes(tmp_path):
     assert np.unique(mask).tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_a_sample_that_diverges_is_named_and_not_kept(tmp_path, monkeypatch, recipe):
-    """A torn run of any recipe ends the campaign in one clear line, and nothing is complete."""
+def test_a_sample_that_diverges_is_named_and_not_kept(tmp_path, monkeypatch):
+    """A torn run ends the campaign in one clear line, and nothing is complete."""
+    recipe = "spinodal"
 
     def torn(parameters, shape, rng):
         raise BlowUpError("fields not finite at t = 3 (step 7) with dt = 0.5")
@@ -129,6 +129,17 @@ def test_a_sample_that_diverges_is_named_and_not_kept(tmp_path, monkeypatch, rec
     monkeypatch.setitem(RECIPES, recipe, replace(RECIPES[recipe], grow=torn))
     target = campaign.prepare(tmp_path / "a.zarr", campaign.Simulation(recipe=recipe, samples=2))
     with pytest.raises(InputError, match=rf"{recipe}: a sample diverged \(.*step 7.*dt = 0\.5"):
+        next(campaign.run(target, workers=1))
+    assert open_store(tmp_path / "a.zarr").complete().size == 0
+
+
+def test_a_sample_of_a_single_class_is_refused(tmp_path):
+    """One phase alone teaches a segmenter nothing."""
+    simulation = campaign.Simulation(
+        recipe="gamma-prime", shape=64, samples=1, parameters={"nucleus_radius": 200}
+    )
+    target = campaign.prepare(tmp_path / "a.zarr", simulation)
+    with pytest.raises(InputError, match=r"gamma-prime: a sample of \(64, 64\) pixels is all secondary"):
         next(campaign.run(target, workers=1))
     assert open_store(tmp_path / "a.zarr").complete().size == 0
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from phasegen.masks import Array, label_periodic, label_variants, magnify, renumber
+from phasegen.errors import InputError
+from phasegen.masks import Array, coarse, label_periodic, label_variants, magnify, renumber
 
 MASKS = arrays(bool, array_shapes(min_dims=2, max_dims=3, max_side=6))
 
@@ -18,12 +19,12 @@ def _waves(shape: tuple[int, ...]) -> Array:
     return np.stack([0.3 + np.cos(2 * y - x + 0.4), np.sin(y) * np.cos(2 * x) - 1.5 + 0 * (y + x)])
 
 
-@pytest.mark.parametrize("coarse", [(8, 10), (9, 7), (5, 6), (32, 30)])
+@pytest.mark.parametrize("cells", [(8, 10), (9, 7), (5, 6), (32, 30)])
 @pytest.mark.parametrize("shape", [(12, 11), (13, 24), (40, 40)])
 def test_magnify_is_exact_for_waves_both_grids_hold(
-    coarse: tuple[int, int], shape: tuple[int, int]
+    cells: tuple[int, int], shape: tuple[int, int]
 ) -> None:
-    fine = magnify(_waves(coarse), shape)
+    fine = magnify(_waves(cells), shape)
     np.testing.assert_allclose(fine, _waves(shape), atol=1e-13)
 
 
@@ -116,3 +117,11 @@ def test_variants_cover_exactly_the_particles(phases: Array) -> None:
     variant = phases.argmax(axis=0)
     for number in range(1, labels.max() + 1):
         assert len(np.unique(variant[labels == number])) == 1
+
+
+def test_a_grid_too_coarse_for_any_structure_is_refused():
+    assert coarse((64, 64), 8.0) == (8, 8)
+    with pytest.raises(
+        InputError, match=r"leaves 6\.4 grid cells to 64 pixels.* 80 pixels or more"
+    ):
+        coarse((128, 64), 10.0)

@@ -33,6 +33,11 @@ def test_neighbouring_frames_show_the_same_specimen(film):
     assert np.corrcoef(greys[0], other[:64, :64, 0].ravel())[0, 1] < 0.3
 
 
+def test_a_recipe_whose_beginning_would_change_is_not_filmed_unasked():
+    with pytest.raises(InputError, match=r"grains has no parameter that changes one specimen"):
+        next(movie.frames("grains", 64))
+
+
 def test_a_film_is_an_animation_or_a_folder_of_pictures(film, tmp_path):
     movie.write(tmp_path / "deep" / "a.gif", iter(film))
     with Image.open(tmp_path / "deep" / "a.gif") as animation:
