@@ -33,9 +33,9 @@ Only :math:`M \sigma` sets the pace. With cells of the length h (m), M in m^4/(J
 J/m^2, a time t of the model with mobility = energy = 1 is :math:`t h^2 / (M \sigma)` seconds.
 
 A grain is stored in a bounding box of its own and nowhere else (Vanherpe, Moelans, Blanpain and
-Vandewalle, Phys. Rev. E 76, 056702 (2007)). So the cost of a step is that of the boxes, together
-two to four times the grid in 2D and about ten times in 3D, and does not grow with the number of
-grains; nor is there a limit to the grains that may meet in a cell.
+Vandewalle, Phys. Rev. E 76, 056702 (2007)), and a step goes only along the boundaries in it. So the
+cost follows their area and does not grow with the number of grains; nor is there a limit to the
+grains that may meet in a cell.
 """
 
 import math
@@ -60,9 +60,6 @@ THINNEST = 5.0
 
 MARGIN = 2
 """Cells of a box beyond its grain: a grain gains at most one in a step, and the last stays free."""
-
-REFIT = 64
-"""Steps after which all boxes are fitted even if no grain has reached the end of its own."""
 
 SUM_ERROR = 5e-7
 """Error of the sum of the order parameters below which the projection ends, float32."""
@@ -233,40 +230,28 @@ def evolve(
     steps = math.ceil(time / largest_step(axes, mobility, energy) - 1e-9)
     dt = time / steps
     tau, curvature = dt * mobility * energy, lattice_curvature(width)
-    factors = [np.float32(x) for x in (1 + tau * (curvature - 2 * axes), tau, tau * curvature / 2)]
-    sums = np.empty((3, math.prod(grains.shape)), np.float32)
-    phi, spare = grains.phi.copy(), np.zeros_like(grains.phi)
+    factors = [
+        np.float32(x)
+        for x in (1 + tau * (curvature - 2 * axes), tau, tau * curvature / 2, SUM_ERROR)
+    ]
+    phi, spans = grains.phi.copy(), None
+    # Whole rows: a span lies in one strip.
+    strip = int(grains.grid[2]) * math.ceil(kernels.STRIP / int(grains.grid[2]))
     for step in range(steps):
         kernels.fill_frames(phi, *grains.table, grains.periodic)
-        kernels.diffuse(phi, spare, *grains.table, *factors, *sums[:2])
-        if not _project(spare, grains, sums):
+        if spans is None:
+            spans = kernels.find_spans(phi, *grains.table, grains.periodic, strip)
+            spare = phi.copy()
+        if not kernels.step(phi, spare, *spans[:3], strip, *factors):
             at = f"step {step} (t = {step * dt:.6g}) with dt = {dt:.3g}"
             raise BlowUpError(f"a cell without a grain or not finite at {at}")
         phi, spare = spare, phi
-        due = step % REFIT == REFIT - 1
-        if due or boxes.touch(phi, *grains.table, grains.periodic):
-            grains = _fit(replace(grains, phi=phi))
-            phi, spare = grains.phi, np.zeros_like(grains.phi)
+        if kernels.spread(phi, spans[3]):
+            spans = None
+            if boxes.touch(phi, *grains.table, grains.periodic):
+                grains = _fit(replace(grains, phi=phi))
+                phi = grains.phi
     return _fit(replace(grains, phi=phi))
-
-
-def _project(phi: Array, grains: Grains, sums: Array) -> bool:
-    """Nearest point of the simplex for every cell.
-
-    The algorithm is that of Michelot, J. Optim. Theory Appl. 50, 195 (1986): every round subtracts
-    the excess evenly from the grains held; one that would be negative is dropped, and the next
-    round subtracts its share from the others. Returns whether all is well.
-    """
-    total, count, excess = sums
-    # Two rounds settle most junctions: the rest is worth looking for.
-    for _ in range(2):
-        if not kernels.threshold(total, count, excess):
-            return False
-        kernels.subtract(phi, *grains.table, excess, total, count)
-    busy = np.ones((len(excess) >> kernels.SHIFT) + 1, np.bool_)
-    while kernels.remaining(total, count, excess, busy, SUM_ERROR):
-        kernels.subtract_busy(phi, *grains.table, excess, total, count, busy)
-    return True
 
 
 def lattice_curvature(width: float) -> float:
