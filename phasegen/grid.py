@@ -87,14 +87,19 @@ class Grid:
         if axes := self._axes("zero"):
             spectrum = fft.dstn(spectrum, axes=axes, norm="ortho")
         if axes := self._axes("periodic"):
-            spectrum = fft.rfftn(spectrum, axes=axes)
+            # Two transforms, the second in place, take less memory and time than one `rfftn`.
+            spectrum = fft.rfft(spectrum, axis=axes[-1])
+            if axes[:-1]:
+                spectrum = fft.fftn(spectrum, axes=axes[:-1], overwrite_x=True)
         return spectrum.reshape(u.shape[0], -1)
 
-    def backward(self, spectrum: Array) -> Array:
-        """Real fields (fields, cells) of a spectrum (fields, modes)."""
+    def backward(self, spectrum: Array, overwrite: bool = False) -> Array:
+        """Real fields (fields, cells) of a spectrum (fields, modes), used up if `overwrite`."""
         u = spectrum.reshape(-1, *self.spectral_shape)
         if axes := self._axes("periodic"):
-            u = fft.irfftn(u, s=[self.shape[axis - 1] for axis in axes], axes=axes)
+            if axes[:-1]:
+                u = fft.ifftn(u, axes=axes[:-1], overwrite_x=overwrite)
+            u = fft.irfft(u, n=self.shape[axes[-1] - 1], axis=axes[-1])
         if axes := self._axes("zero"):
             u = fft.idstn(u, axes=axes, norm="ortho")
         if axes := self._axes("no-flux"):

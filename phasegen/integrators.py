@@ -19,7 +19,9 @@ from phasegen.kernels.etd import (
     etdrk2_end,
     etdrk4_end,
     etdrk4_third,
+    evaluate_phi_functions,
     squared_change,
+    subtract_scaled,
     weighted_power,
 )
 
@@ -76,10 +78,8 @@ class System:
         return (explicit if self.plain else np.ones_like(explicit)), linear
 
     @cached_property
-    def stabiliser(self) -> Array:
-        """a of every field."""
-        stabiliser = np.array(self.flow.stabiliser, self.grid.dtype)
-        return stabiliser if self.plain else np.zeros_like(stabiliser)
+    def _stabiliser(self) -> Array:
+        return np.array(self.flow.stabiliser, self.grid.dtype)
 
     @cached_property
     def weight(self) -> Array:
@@ -106,10 +106,18 @@ class System:
         return spectrum, np.empty_like(spectrum)
 
     def force(self, spectrum: Array, u: Array, time: float) -> Array:
-        """Spectrum of the force on fields u, of the given spectrum; a new array."""
+        """Spectrum of force - a u on fields u, of the given spectrum; a new array."""
         self.flow.potential(u, self.potential)
-        force = self.grid.forward(self.potential)
-        return force if self.plain else self._explicit_rate(force, spectrum, u, time)
+        if self.plain:
+            subtract_scaled(self.potential, self._stabiliser, u)
+            return self.grid.forward(self.potential)
+        return self._explicit_rate(self.grid.forward(self.potential), spectrum, u, time)
+
+    def stage(self, spectrum: Array, time: float) -> Array:
+        """`force` of the fields of a spectrum, which is used up."""
+        if self.plain:
+            return self.force(spectrum, self.grid.backward(spectrum, overwrite=True), time)
+        return self.force(spectrum, self.grid.backward(spectrum), time)
 
     def _explicit_rate(self, potential: Array, spectrum: Array, u: Array, time: float) -> Array:
         flow, grid = self.flow, self.grid
@@ -167,22 +175,23 @@ def etdrk4(system: System, dt: float) -> Step:
         explicit * (2 * phi2 - 4 * phi3),
         explicit * (4 * phi3 - phi2),
     )
-    a, weight, backward = system.stabiliser, system.weight, system.grid.backward
+    weight, backward = system.weight, system.grid.backward
 
     def step(spectrum: Array, u: Array, time: float) -> tuple[Array, Array, Estimate]:
-        middle, end = system.stages
+        middle, stage = system.stages
+        after = np.empty_like(spectrum)
         first = system.force(spectrum, u, time)
-        etd_stage(spectrum, first, spectrum, a, half, drive, middle)
-        second = system.force(middle, backward(middle), time + dt / 2)
-        fields = np.empty_like(spectrum)
-        etd_stage(spectrum, second, middle, a, half, drive, fields)
-        third = system.force(fields, backward(fields), time + dt / 2)
-        etdrk4_third(middle, first, third, fields, a, half, drive, end)
-        fourth = system.force(end, backward(end), time + dt)
+        etd_stage(spectrum, first, half, drive, middle)
+        stage[:] = middle
+        second = system.stage(stage, time + dt / 2)
+        etd_stage(spectrum, second, half, drive, stage)
+        third = system.stage(stage, time + dt / 2)
+        etdrk4_third(middle, first, third, half, drive, stage)
+        fourth = system.stage(stage, time + dt)
         error, change = etdrk4_end(
-            spectrum, first, second, third, fourth, end, a, full, outer, inner, last, weight, fields
+            spectrum, first, second, third, fourth, full, outer, inner, last, weight, after
         )
-        return fields, backward(fields), Estimate(math.sqrt(change), math.sqrt(error), 3)
+        return after, backward(after), Estimate(math.sqrt(change), math.sqrt(error), 3)
 
     return step
 
@@ -200,15 +209,15 @@ def etdrk2(system: System, dt: float) -> Step:
     explicit, linear = system.symbols
     decay, phi1, phi2, _ = phi_functions(linear * dt)
     decay, drive, correction = system.tables(decay, explicit * dt * phi1, explicit * dt * phi2)
-    a, weight, backward = system.stabiliser, system.weight, system.grid.backward
+    weight, backward = system.weight, system.grid.backward
 
     def step(spectrum: Array, u: Array, time: float) -> tuple[Array, Array, Estimate]:
         first = system.force(spectrum, u, time)
         predicted, corrected = system.stages[0], np.empty_like(spectrum)
-        etd_stage(spectrum, first, spectrum, a, decay, drive, predicted)
+        etd_stage(spectrum, first, decay, drive, predicted)
         second = system.force(predicted, backward(predicted), time + dt)
         error, change = etdrk2_end(
-            spectrum, predicted, first, second, a, correction, weight, corrected
+            spectrum, predicted, first, second, correction, weight, corrected
         )
         return corrected, backward(corrected), Estimate(math.sqrt(change), math.sqrt(error), 2)
 
@@ -227,7 +236,7 @@ def semi_implicit(system: System, dt: float) -> Step:
     def step(spectrum: Array, u: Array, time: float) -> tuple[Array, Array, Estimate]:
         after = np.empty_like(spectrum)
         first = system.force(spectrum, u, time)
-        etd_stage(spectrum, first, spectrum, system.stabiliser, decay, drive, after)
+        etd_stage(spectrum, first, decay, drive, after)
         change = squared_change(spectrum, after, system.weight)
         return after, system.grid.backward(after), Estimate(math.sqrt(change))
 
@@ -240,15 +249,7 @@ def phi_functions(z: Array) -> tuple[Array, Array, Array, Array]:
     :math:`\varphi_{n+1}(z) = (\varphi_n(z) - 1/n!)/z` with :math:`\varphi_0 = e^z`; where this
     cancels, near 0, :math:`\varphi_3` is summed as a series and the others follow from it.
     """
-    small = np.abs(z) < 1
-    near = np.where(small, z, 0.0)
-    series = np.zeros_like(near)
-    for n in range(20, 2, -1):
-        series = series * near + 1 / math.factorial(n)
-    far = np.where(small, 1.0, z)
-    phi1 = np.expm1(far) / far
-    phi2 = (phi1 - 1) / far
-    phi3 = np.where(small, series, (phi2 - 0.5) / far)
-    phi2 = np.where(small, 0.5 + near * series, phi2)
-    phi1 = np.where(small, 1 + near * phi2, phi1)
-    return np.exp(z), phi1, phi2, phi3
+    functions = np.empty((4, z.size))
+    evaluate_phi_functions(z.ravel(), functions)
+    exponential, phi1, phi2, phi3 = functions.reshape(4, *z.shape)
+    return exponential, phi1, phi2, phi3

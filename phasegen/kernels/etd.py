@@ -1,32 +1,60 @@
 """Stages of the exponential integrators, in Fourier space.
 
-A stage works on ``force``, the potential of its fields, from which it takes stabiliser * field in
-place: this is the explicit part, which later stages read. Spectra are complex or, of cosine and
-sine transforms, real.
+The explicit part of every stage, ``force``, is the spectrum of potential - stabiliser * field.
+Spectra are complex or, of cosine and sine transforms, real.
 """
 
+import math
 from typing import Any
 
+import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+
+INVERSE_FACTORIALS = np.array([1 / math.factorial(n) for n in range(21)])
+
+
+@njit(cache=True)
+def evaluate_phi_functions(z: Array, out: Array) -> None:
+    """Rows of `out` (4, values): e^z and phi_1, phi_2, phi_3 of every z; see `phi_functions`."""
+    for i in range(z.size):
+        x = z[i]
+        if abs(x) < 1:
+            phi3 = 0.0
+            for n in range(20, 2, -1):
+                phi3 = phi3 * x + INVERSE_FACTORIALS[n]
+            phi2 = 0.5 + x * phi3
+            phi1 = 1 + x * phi2
+            exponential = 1 + x * phi1
+        else:
+            exponential = math.exp(x)
+            phi1 = (exponential - 1) / x
+            phi2 = (phi1 - 1) / x
+            phi3 = (phi2 - 0.5) / x
+        out[0, i], out[1, i], out[2, i], out[3, i] = exponential, phi1, phi2, phi3
+
+
+@njit(cache=True, fastmath=True)
+def subtract_scaled(out: Array, factor: Array, u: Array) -> None:
+    """``out -= factor * u``, a factor for every field."""
+    for f in range(u.shape[0]):
+        for i in range(u.shape[1]):
+            out[f, i] -= factor[f] * u[f, i]
 
 
 @njit(cache=True, fastmath=True)
 def etd_stage(
     start: Array,
     force: Array,
-    fields: Array,
-    stabiliser: Array,
     decay: Array,
     drive: Array,
     out: Array,
 ) -> None:
-    """``out = decay * start + drive * (force - stabiliser * fields)``; `force` is changed."""
+    """``out = decay * start + drive * force``."""
     for f in range(start.shape[0]):
         for k in range(start.shape[1]):
-            force[f, k] -= stabiliser[f] * fields[f, k]
             out[f, k] = decay[f, k] * start[f, k] + drive[f, k] * force[f, k]
 
 
@@ -36,7 +64,6 @@ def etdrk2_end(
     predicted: Array,
     first: Array,
     force: Array,
-    stabiliser: Array,
     correction: Array,
     weight: Array,
     out: Array,
@@ -51,8 +78,7 @@ def etdrk2_end(
     change = 0.0
     for f in range(start.shape[0]):
         for k in range(start.shape[1]):
-            moved = force[f, k] - stabiliser[f] * predicted[f, k] - first[f, k]
-            moved *= correction[f, k]
+            moved = correction[f, k] * (force[f, k] - first[f, k])
             error += weight[k] * (moved.real * moved.real + moved.imag * moved.imag)
             out[f, k] = predicted[f, k] + moved
             moved = out[f, k] - start[f, k]
@@ -65,20 +91,17 @@ def etdrk4_third(
     half: Array,
     first: Array,
     force: Array,
-    fields: Array,
-    stabiliser: Array,
     decay: Array,
     drive: Array,
     out: Array,
 ) -> None:
-    """``out = decay * half + drive * (2 (force - stabiliser * fields) - first)``, `force` changed.
+    """``out = decay * half + drive * (2 force - first)``.
 
     `half` are the fields of the first estimate at half the step, `first` the explicit part at the
     start.
     """
     for f in range(half.shape[0]):
         for k in range(half.shape[1]):
-            force[f, k] -= stabiliser[f] * fields[f, k]
             explicit = 2 * force[f, k] - first[f, k]
             out[f, k] = decay[f, k] * half[f, k] + drive[f, k] * explicit
 
@@ -89,9 +112,7 @@ def etdrk4_end(
     first: Array,
     second: Array,
     third: Array,
-    force: Array,
-    fields: Array,
-    stabiliser: Array,
+    fourth: Array,
     decay: Array,
     outer: Array,
     inner: Array,
@@ -109,9 +130,8 @@ def etdrk4_end(
         for k in range(start.shape[1]):
             between = inner[f, k] * (second[f, k] - third[f, k])
             error += weight[k] * (between.real * between.real + between.imag * between.imag)
-            fourth = force[f, k] - stabiliser[f] * fields[f, k]
             total = decay[f, k] * start[f, k] + outer[f, k] * first[f, k]
-            total += inner[f, k] * (second[f, k] + third[f, k]) + last[f, k] * fourth
+            total += inner[f, k] * (second[f, k] + third[f, k]) + last[f, k] * fourth[f, k]
             out[f, k] = total
             total -= start[f, k]
             change += weight[k] * (total.real * total.real + total.imag * total.imag)
