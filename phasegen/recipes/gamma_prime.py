@@ -58,7 +58,7 @@ class Ranges(Config):
     free_zone: NotNegative = Field((8.0, 13.0), description="least distance of tertiary nuclei")
     tertiary_spacing: Positive = Field((7.5, 12.0), description="least distance between them")
     tertiary_radius: Positive = Field((2.8, 4.2), description="radius of tertiary nuclei")
-    second_time: Positive = Field((2.0, 5.0), description="duration after the second quench")
+    second_time: Positive = Field((1.4, 3.4), description="duration after the second quench")
 
 
 def grow(
