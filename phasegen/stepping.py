@@ -91,7 +91,8 @@ def trajectory(
     BlowUpError
         If a field stops being finite, the energy rises or the step falls below 1e-6 of the first.
     InputError
-        If the temperature is negative or comes without a generator, or the other way round.
+        If the fields are not those of the flow, or the temperature is negative or comes without a
+        generator, or the other way round.
     """
     if temperature < 0 or (temperature > 0) != (rng is not None):
         problem = f"temperature = {temperature:g} makes no fluctuations"
@@ -99,6 +100,7 @@ def trajectory(
     if rng is not None:
         integrator = fluctuating(integrator, temperature, rng)
     shape = u.shape
+    _require_fields(flow, shape)
     system = System(flow, Grid(shape[1:], dtype, spacing, boundary))
     # An adaptive step wanders between few sizes, so few tables are worth their memory.
     tables = min(max(TABLE_MODES // system.grid.k2.size, 2), 16)
@@ -161,6 +163,14 @@ def energy(
 
     `spacing` and `boundary` are those of the `Grid`.
     """
+    _require_fields(flow, u.shape)
     system = System(flow, Grid(u.shape[1:], "float64", spacing, boundary))
     u = u.reshape(u.shape[0], -1).astype(np.float64)
     return system.energy(system.grid.forward(u), u)
+
+
+def _require_fields(flow: GradientFlow, shape: tuple[int, ...]) -> None:
+    # The kernels index fields unchecked.
+    if len(shape) not in (3, 4) or shape[0] != len(flow.names):
+        expected = f"({len(flow.names)}, [Z,] Y, X)"
+        raise InputError("fields", f"have the shape {shape}", f"Give an array of shape {expected}")

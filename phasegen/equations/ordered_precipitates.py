@@ -61,9 +61,9 @@ def ordered_precipitates(
     """
     require_valid("ordered precipitates", mobility, gradient, barrier)
     for name, value in {"stiffness": stiffness, "repulsion": repulsion}.items():
-        if not value > 0:
-            problem = f"{name} = {value:g} is not positive"
-            raise InputError("ordered precipitates", problem, "Give a positive one")
+        if not value >= 0:
+            problem = f"{name} = {value:g} is negative"
+            raise InputError("ordered precipitates", problem, "Give one of at least 0")
     if not low < high:
         problem = f"the matrix, {low:g}, is no leaner than the precipitate, {high:g}"
         raise InputError("ordered precipitates", problem, "Give low < high")

@@ -139,7 +139,7 @@ def test_a_sample_of_a_single_class_is_refused(tmp_path):
         recipe="gamma-prime", shape=64, samples=1, parameters={"nucleus_radius": 200}
     )
     target = campaign.prepare(tmp_path / "a.zarr", simulation)
-    with pytest.raises(InputError, match=r"gamma-prime: a sample of \(64, 64\) pixels is all secondary"):
+    with pytest.raises(InputError, match=r"a sample of \(64, 64\) pixels is all secondary"):
         next(campaign.run(target, workers=1))
     assert open_store(tmp_path / "a.zarr").complete().size == 0
 

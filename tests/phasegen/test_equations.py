@@ -122,3 +122,9 @@ def test_stabiliser_changes_no_solution() -> None:
     np.testing.assert_allclose(
         run(flow, u, 1.0, **control), run(bare, u, 1.0, **control), atol=2e-6
     )
+
+
+@pytest.mark.parametrize("wrong", [{"stiffness": -1}, {"repulsion": -5}, {"low": 0.7, "high": 0.3}])
+def test_precipitates_that_mean_nothing_are_refused(wrong):
+    with pytest.raises(InputError, match="ordered precipitates: "):
+        ordered_precipitates(**wrong)

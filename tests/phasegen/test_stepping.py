@@ -10,6 +10,7 @@ from phasegen.equations import Array, GradientFlow
 from phasegen.equations.allen_cahn import allen_cahn
 from phasegen.equations.cahn_hilliard import cahn_hilliard
 from phasegen.equations.ordered_precipitates import ordered_precipitates
+from phasegen.errors import InputError
 from phasegen.integrators import Integrator, etdrk2, etdrk4, semi_implicit
 from phasegen.stepping import BlowUpError, energy, run, trajectory
 
@@ -168,3 +169,11 @@ def test_any_value_that_is_not_finite_is_noticed(
     u[-1, 5, 7] = bad
     with pytest.raises(BlowUpError, match=r"not finite at t = 0"):
         run(flow, u, 1.0, adaptive=adaptive)
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (2, 16, 16), (1, 16), (1, 4, 4, 4, 4)])
+def test_fields_that_are_not_those_of_the_flow_are_refused(shape):
+    flow, u = cahn_hilliard(gradient=2.0), np.zeros(shape)
+    for use in (lambda: run(flow, u, 1.0), lambda: energy(flow, u)):
+        with pytest.raises(InputError, match=r"Give an array of shape \(1, \[Z,\] Y, X\)"):
+            use()
