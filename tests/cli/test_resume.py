@@ -303,7 +303,7 @@ def test_other_settings_are_refused(run, whole, monkeypatch, finished, which, ch
 
 def test_a_run_does_not_go_on_with_other_data(run, whole, tmp_path, monkeypatch, real):
     monkeypatch.chdir(tmp_path)
-    other = ("simulate", "spinodal", "--n", 6, "--size", 64, "--set", "parameters.time=20")
+    other = ("simulate", "spinodal", "--n", 6, "--size", 64, "--set", "parameters.time=200")
     assert run(phasegen.app, *other, "--out", "other.zarr", "--workers", 1).code == 0
     given = ("--sim", "other.zarr", "--real", real.images, "--run", whole / "fit", *FIT)
     assert "with other settings or data (sim" in run(cyclegan.app, "fit", *given).err
