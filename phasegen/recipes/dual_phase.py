@@ -89,9 +89,11 @@ def _islands(grains: Grains, p: Mapping[str, float], rng: np.random.Generator) -
     candidates = np.concatenate([rng.permutation(junction), rng.permutation(boundary)])
     sites: list[Array] = []
     for site in candidates:
+        if len(sites) == wanted:
+            break
         offsets = np.abs(np.array(sites).reshape(-1, len(cells)) - site)
         near = np.minimum(offsets, box - offsets)
-        if len(sites) < wanted and ((near**2).sum(axis=1) > 0.25 * p["island_size"] ** 2).all():
+        if ((near**2).sum(axis=1) > 0.25 * p["island_size"] ** 2).all():
             sites.append(site)
     points = np.array(sites) if sites else rng.integers(0, box, (1, len(cells)))
     radii = p["island_size"] / 2 * rng.uniform(0.4, 1.6, len(points))
