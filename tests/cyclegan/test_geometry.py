@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from cyclegan.geometry import REACH, boundary_drift
+from cyclegan.geometry import REACH, boundary_drift, edge_agreement
 
 SIZE = 160
 
@@ -81,3 +81,51 @@ def test_without_boundary_there_is_no_drift(value):
     drift = boundary_drift([(np.zeros((32, 32)), np.full((32, 32), value))])
     assert np.isnan(drift).all()
     assert np.isnan(boundary_drift([])).all()
+
+
+def test_a_true_picture_shows_every_boundary_and_no_more():
+    mask = level() > 0
+    edges = edge_agreement([(blurred(mask, 0.2), mask)])
+    assert edges.found == 1
+    assert edges.invented < 0.01
+
+
+def test_edges_do_not_depend_on_contrast_and_brightness():
+    mask = level() > 0
+    image = blurred(mask, 0.2) + np.random.default_rng(0).normal(0, 0.02, mask.shape)
+    plain = edge_agreement([(image, mask)])
+    assert edge_agreement([(7 - 3 * image, mask)]) == pytest.approx(plain, abs=1e-3)
+
+
+def test_a_boundary_that_half_vanishes_is_half_found():
+    mask = level(centre=(80.0, 80.0)) > 0
+    image = blurred(mask, 0.2)
+    image[:, 80:] = 0.6  # the right half of the particle fades
+    mask_edges = edge_agreement([(image, mask)])
+    assert mask_edges.found == pytest.approx(0.5, abs=0.06)
+
+
+def test_particles_that_no_mask_knows_are_invented():
+    mask, other = level(30, (50.0, 50.0)) > 0, level(15, (115.0, 115.0)) > 0
+    edges = edge_agreement([(blurred(mask | other, 0.2), mask)])
+    assert edges.found == 1
+    assert edges.invented == pytest.approx(15 / 45, abs=0.04)
+
+
+def test_a_moved_edge_is_neither_found_nor_allowed():
+    mask = level() > 0
+    edges = edge_agreement([(blurred(level() > -8, 0.2), mask)])
+    assert edges.found < 0.05
+    assert edges.invented > 0.95
+
+
+def test_borders_between_two_phases_are_boundaries():
+    mask = (level() > 0).astype(np.uint8) + (level(20) > 0)
+    image = ndimage.gaussian_filter(np.array([0.8, 0.5, 0.2])[mask], 1.0)
+    edges = edge_agreement([(image, mask)])
+    assert edges.found == 1
+    assert edges.invented < 0.01
+
+
+def test_without_boundary_there_is_no_agreement():
+    assert np.isnan(edge_agreement([(np.zeros((32, 32)), np.zeros((32, 32), np.uint8))])).all()
