@@ -1,7 +1,9 @@
 """Configuration: frozen models, a file, then ``--set a.b=c`` on top; unknown keys are errors."""
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -9,6 +11,7 @@ from typing import Annotated, Any, Self
 import numpy as np
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic_core import core_schema
 
 from phasegen.errors import InputError
 from phasegen.files import written_whole
@@ -48,6 +51,36 @@ Positive = Annotated[Range, _above(0, strictly=True)]
 NotNegative = Annotated[Range, _above(0, strictly=False)]
 Share = Annotated[Positive, AfterValidator(_share)]
 AtLeastOne = Annotated[Range, _above(1, strictly=False)]
+
+
+@dataclass(frozen=True)
+class Within:
+    """Validator of a `Range` beyond whose limits a model does not hold.
+
+    Parameters
+    ----------
+    low, high : float
+        The limits, themselves allowed; infinite if there is none.
+    why : str
+        What a value outside would mean.
+    """
+
+    low: float
+    high: float
+    why: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def _check(self, bounds: tuple[float, float]) -> tuple[float, float]:
+        if bounds[0] < self.low or bounds[1] > self.high:
+            limits = f"from {self.low:.3g} to {self.high:.3g}"
+            if np.isinf(self.high):
+                limits = f"at least {self.low:.3g}"
+            elif np.isinf(self.low):
+                limits = f"at most {self.high:.3g}"
+            raise ValueError(f"must be {limits}: {self.why}")
+        return bounds
 
 
 def _axes(value: Any) -> Any:
@@ -107,7 +140,8 @@ class Config(BaseModel):
         file : Path, optional
             A TOML, YAML or JSON file with the same keys as the model.
         settings : sequence of str
-            ``"a.b=c"`` assignments; values are read as YAML (``[1, 2]``, ``true``, ``0.5``).
+            ``"a.b=c"`` assignments; values are read as YAML (``[1, 2]``, ``true``, ``0.5``), but
+            for numbers that Python would take and YAML would not (``1e2``).
         **options
             Values given as command-line options; ``None`` means "not given".
 
@@ -123,7 +157,7 @@ class Config(BaseModel):
             if not equals:
                 raise InputError(f"--set {setting}", "has no '='", "Write it as --set key=value")
             try:
-                _assign(values, key.strip().split("."), yaml.safe_load(text))
+                _assign(values, key.strip().split("."), _parse(text))
             except (yaml.YAMLError, TypeError, ValueError) as error:
                 problem = f"cannot be read ({' '.join(str(error).split())})"
                 raise InputError(f"--set {setting}", problem, "Write it as --set a.b=c") from None
@@ -158,10 +192,25 @@ class Config(BaseModel):
             partial.write_text(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1, in which an exponent needs a point and a sign, with Python's numbers as well."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
+
+
+def _parse(text: str) -> Any:
+    return yaml.load(text, _Loader)
+
+
 def _read(file: Path) -> dict[str, Any]:
     try:
         text = file.read_text()
-        values = tomllib.loads(text) if file.suffix == ".toml" else yaml.safe_load(text)
+        values = tomllib.loads(text) if file.suffix == ".toml" else _parse(text)
     except (OSError, ValueError, yaml.YAMLError) as error:
         problem = " ".join(str(error).split())
         raise InputError(file, f"cannot be read ({problem})", "Give a TOML or YAML file") from None

@@ -20,6 +20,45 @@ PATIENCE = 400
 """Candidates refused in a row before the grid counts as full."""
 
 
+def separations(a: Array, b: Array, box: Array) -> Array:
+    """Squared distance of every point of `a` from every one of `b` in a periodic box.
+
+    Parameters
+    ----------
+    a, b : ndarray (points, dimensions)
+        Coordinates in the box.
+    box : ndarray (dimensions,)
+        Its sides.
+
+    Returns
+    -------
+    ndarray (points of a, points of b)
+    """
+    squares: Array = (_around(a[:, None] - b, box) ** 2).sum(axis=2)
+    return squares
+
+
+def distance_from(site: Array, shape: tuple[int, ...], centre: float = 0.0) -> Array:
+    """Distance of every cell of a periodic grid from a site.
+
+    Parameters
+    ----------
+    site : ndarray (dimensions,)
+        Coordinates in which cell i has its centre at i + `centre`.
+    shape : tuple of int
+        Cells per axis.
+    """
+    axes = [_around(np.arange(n) + centre - x, n) ** 2 for n, x in zip(shape, site, strict=True)]
+    distance: Array = np.sqrt(sum(np.ix_(*axes)))
+    return distance
+
+
+def _around(offset: Array, period: Array | float) -> Array:
+    """Length of an offset along an axis, the shorter way round."""
+    length = np.abs(offset)
+    return np.minimum(length, period - length)
+
+
 def seed_sites(
     shape: tuple[int, ...], spacing: float, rng: np.random.Generator, allowed: Array | None = None
 ) -> Array:
@@ -45,9 +84,7 @@ def seed_sites(
     refused = 0
     while refused < PATIENCE and len(candidates):
         site = candidates[rng.integers(len(candidates))] + rng.uniform(-0.5, 0.5, len(shape))
-        offset = np.abs(sites - site)
-        distance = np.minimum(offset, box - offset)
-        if (distance**2).sum(axis=1).min(initial=np.inf) < spacing**2:
+        if separations(site[None], sites, box).min(initial=np.inf) < spacing**2:
             refused += 1
             continue
         sites, refused = np.vstack([sites, site]), 0

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from phasegen.nucleation import distance_from
+
 Array = NDArray[Any]
 
 
@@ -64,9 +66,7 @@ def johnson_mehl(
         site = rng.uniform(0, shape)
         if arrival[tuple(site.astype(int))] <= now:
             continue
-        offsets = [np.abs(np.arange(n) + 0.5 - x) for n, x in zip(shape, site, strict=True)]
-        squares = [np.minimum(o, n - o) ** 2 for o, n in zip(offsets, shape, strict=True)]
-        reached = now + np.sqrt(sum(np.ix_(*squares)))
+        reached = now + distance_from(site, shape, centre=0.5)
         earlier = reached < arrival
         labels[earlier], arrival[earlier] = grains, reached[earlier]
         grains += 1

@@ -19,16 +19,23 @@ is dark, in the scanning electron microscope bright: the sign of the microscope'
 
 import math
 from collections.abc import Mapping
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 from scipy import fft, ndimage
 
-from phasegen.config import AtLeastOne, Config, NotNegative, Positive, Share
+from phasegen.config import AtLeastOne, Config, NotNegative, Positive, Share, Within
 from phasegen.equations.grain_growth import Grains
 from phasegen.masks import Array, coarse, label_periodic, magnify
-from phasegen.recipes.grains import boundary_distance, polycrystal
+from phasegen.nucleation import distance_from, separations
+from phasegen.recipes.grains import (
+    GrainSize,
+    boundary_distance,
+    polycrystal,
+    require_grooves_within,
+)
 from phasegen.recipes.recipe import Recipe
 from phasegen.voronoi import voronoi
 
@@ -45,16 +52,38 @@ LATH_WIDTH, LATH_LENGTH, LATHS = 0.8, 5.0, 12
 """Standard deviations of the substructure, pixels, and the number of its directions."""
 
 
+Islands = Annotated[Share, Within(-math.inf, 0.8, "the ferrite would be the islands")]
+Rounded = Annotated[
+    Positive, Within(3 * ROUNDING, math.inf, "the rounding wipes smaller islands, in cells, out")
+]
+Depth = Annotated[NotNegative, Within(-math.inf, 0.49, "martensite would be taken for ferrite")]
+
+
 class Ranges(Config):
     """Ranges from which each sample draws; lengths in grid cells unless stated."""
 
     magnification: AtLeastOne = Field((1.4, 2.8), description="image pixels per grid cell, about")
-    martensite: Share = Field((0.15, 0.5), description="share of martensite")
-    grain_size: Positive = Field((18.0, 32.0), description="mean diameter of the ferrite grains")
-    island_size: Positive = Field((7.0, 13.0), description="mean diameter of the islands")
+    martensite: Islands = Field((0.15, 0.5), description="share of martensite")
+    grain_size: GrainSize = Field((18.0, 32.0), description="mean diameter of the ferrite grains")
+    island_size: Rounded = Field((7.0, 13.0), description="mean diameter of the islands")
     wetting: NotNegative = Field((1.0, 4.0), description="lead of the growth along boundaries")
     groove: Positive = Field((1.5, 3.0), description="width of etched ferrite boundaries, pixels")
-    laths: NotNegative = Field((0.1, 0.4), description="depth of the martensite's substructure")
+    laths: Depth = Field((0.1, 0.4), description="depth of the martensite's substructure")
+
+    @model_validator(mode="after")
+    def _islands_among_grains(self) -> "Ranges":
+        require_grooves_within(self.groove, self.magnification)
+        if self.island_size[1] >= self.grain_size[0]:
+            raise ValueError(
+                f"island_size = {self.island_size[1]:g} is not below grain_size = "
+                f"{self.grain_size[0]:g}, so islands would swallow grains; make it less"
+            )
+        if self.wetting[1] > self.island_size[0]:
+            raise ValueError(
+                f"wetting = {self.wetting[1]:g} exceeds island_size = {self.island_size[0]:g}, so "
+                f"films would replace the islands; make it {self.island_size[0]:g} or less"
+            )
+        return self
 
 
 def grow(
@@ -72,7 +101,7 @@ def grow(
     distance = boundary_distance(lead) * p["magnification"]
     ferrite = rng.uniform(0, 0.15, names.max() + 1)[names]
     ferrite += (0.45 - ferrite) * np.exp2(-((2 * distance / p["groove"]) ** 2))
-    laths = min(p["laths"], 0.49) * _laths(shape, p["island_size"] * p["magnification"], rng)
+    laths = p["laths"] * _laths(shape, p["island_size"] * p["magnification"], rng)
     # Both fade at the interface, so that 1/2 remains the border between the classes.
     phase = martensite + np.where(inside, laths, ferrite) * (1 - 2 * martensite)
     fields = np.stack([martensite, lead]).astype(np.float32)
@@ -91,18 +120,15 @@ def _islands(grains: Grains, p: Mapping[str, float], rng: np.random.Generator) -
     for site in candidates:
         if len(sites) == wanted:
             break
-        offsets = np.abs(np.array(sites).reshape(-1, len(cells)) - site)
-        near = np.minimum(offsets, box - offsets)
-        if ((near**2).sum(axis=1) > 0.25 * p["island_size"] ** 2).all():
+        taken = np.array(sites).reshape(-1, len(cells))
+        if (separations(site[None], taken, box) > 0.25 * p["island_size"] ** 2).all():
             sites.append(site)
     points = np.array(sites) if sites else rng.integers(0, box, (1, len(cells)))
     radii = p["island_size"] / 2 * rng.uniform(0.4, 1.6, len(points))
     lead = p["wetting"] * 2 * (1 - grains.squares)
     reach = np.full(cells, -np.inf)
     for site, radius in zip(points, radii, strict=True):
-        offsets = [np.abs(np.arange(n) - x) for n, x in zip(cells, site, strict=True)]
-        squares = [np.minimum(o, n - o) ** 2 for o, n in zip(offsets, cells, strict=True)]
-        np.maximum(reach, radius - np.sqrt(sum(np.ix_(*squares))), out=reach)
+        np.maximum(reach, radius - distance_from(site, cells), out=reach)
     smooth: Array = reach + lead
     for _ in range(4):
         inside = smooth > np.quantile(smooth, 1 - p["martensite"])
@@ -141,4 +167,5 @@ RECIPE = Recipe(
     length=lambda parameters: parameters["grain_size"],
     length_of="mean ferrite grain diameter",
     clock="martensite",
+    sized_by="grain_size",
 )

@@ -14,16 +14,18 @@ grid cell.
 """
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from scipy import ndimage
 
-from phasegen.config import AtLeastOne, Config, NotNegative, Positive, Share
+from phasegen.config import AtLeastOne, Config, NotNegative, Positive, Share, Within
+from phasegen.equations import interface_width
 from phasegen.equations.ordered_precipitates import VARIANTS, ordered_precipitates
 from phasegen.masks import coarse, label_variants, magnify
-from phasegen.nucleation import add_nuclei, seed_sites
+from phasegen.nucleation import add_nuclei, seed_sites, separations
 from phasegen.recipes.recipe import Recipe
 from phasegen.stepping import run
 
@@ -46,18 +48,32 @@ LAG = 10.0
 its time, which no measurement is compared with."""
 
 
+INTERFACE = interface_width(GRADIENT, 1.0)
+
+Parted = Annotated[Share, Within(0.05, 0.75, "less is no phase of its own, of more all joins")]
+Apart = Annotated[
+    Positive, Within(INTERFACE, np.inf, "closer sites, in grid cells, share one interface")
+]
+Resolved = Annotated[
+    Positive, Within(INTERFACE / 2, np.inf, "a nucleus within its own interface dissolves")
+]
+Zone = Annotated[
+    NotNegative, Within(-np.inf, 25.0, "the matrix lies no farther from the secondary particles")
+]
+
+
 class Ranges(Config):
     """Ranges from which each sample draws; lengths in grid cells, times in model units."""
 
     magnification: AtLeastOne = Field((1.4, 2.8), description="image pixels per grid cell, about")
-    volume_fraction: Share = Field((0.4, 0.52), description="secondary gamma-prime after ageing")
-    nucleus_spacing: Positive = Field((9.0, 15.0), description="least distance of first nuclei")
-    nucleus_radius: Positive = Field((7.0, 10.0), description="radius of first nuclei")
-    cluster: Positive = Field((25.0, 50.0), description="size of a patch of nuclei of one variant")
+    volume_fraction: Parted = Field((0.4, 0.52), description="secondary gamma-prime after ageing")
+    nucleus_spacing: Apart = Field((9.0, 15.0), description="least distance of first nuclei")
+    nucleus_radius: Resolved = Field((7.0, 10.0), description="radius of first nuclei")
+    cluster: Apart = Field((25.0, 50.0), description="size of a patch of nuclei of one variant")
     ageing_time: Positive = Field((4.0, 40.0), description="duration of the first ageing")
-    free_zone: NotNegative = Field((8.0, 13.0), description="least distance of tertiary nuclei")
-    tertiary_spacing: Positive = Field((7.5, 12.0), description="least distance between them")
-    tertiary_radius: Positive = Field((2.8, 4.2), description="radius of tertiary nuclei")
+    free_zone: Zone = Field((8.0, 13.0), description="least distance of tertiary nuclei")
+    tertiary_spacing: Apart = Field((7.5, 12.0), description="least distance between them")
+    tertiary_radius: Resolved = Field((2.8, 4.2), description="radius of tertiary nuclei")
     second_time: Positive = Field((1.4, 3.4), description="duration after the second quench")
 
 
@@ -106,9 +122,9 @@ def _nucleate(
     # Nuclei of one quench differ in size as they differ in age.
     radii = radius * rng.uniform(0.75, 1.25, len(sites))
     centres = seed_sites(u.shape[1:], cluster, rng)
-    nearest = _distances(sites, centres, box).argmin(axis=1)
+    nearest = separations(sites, centres, box).argmin(axis=1)
     variants = rng.integers(VARIANTS, size=len(centres))[nearest]
-    clash = _distances(sites, sites, box) < radii[:, None] + radii + film
+    clash = np.sqrt(separations(sites, sites, box)) < radii[:, None] + radii + film
     clash &= variants[:, None] != variants
     kept: list[int] = []
     for site in range(len(sites)):
@@ -127,15 +143,6 @@ def _nucleate(
             break
         del kept[-max(1, len(kept) // 8) :]
     u[0], u[1:] = concentration, order
-
-
-def _distances(
-    a: NDArray[np.float64], b: NDArray[np.float64], box: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Distance of every point of `a` to every one of `b` in a periodic box."""
-    offset = np.abs(a[:, None] - b)
-    distance: NDArray[np.float64] = np.sqrt((np.minimum(offset, box - offset) ** 2).sum(axis=2))
-    return distance
 
 
 def _periodic_distance(mask: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -24,18 +24,19 @@ effective one. With `rafting` = 0 and `stress` = 0 the cubes stay as heat treatm
 """
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from scipy import ndimage
 
-from phasegen.config import AtLeastOne, Config, NotNegative, Positive, Range, Share
+from phasegen.config import AtLeastOne, Config, NotNegative, Positive, Range, Share, Within
 from phasegen.elasticity import Cubic, Misfit
 from phasegen.equations import Array
 from phasegen.equations.ordered_precipitates import VARIANTS, ordered_precipitates
 from phasegen.masks import coarse, label_variants, magnify
-from phasegen.nucleation import add_nuclei, seed_sites
+from phasegen.nucleation import add_nuclei, seed_sites, separations
 from phasegen.recipes.recipe import Recipe
 from phasegen.stepping import run
 
@@ -71,16 +72,34 @@ LAG = 10.0
 """Relative tolerance, in effect none: no measurement is compared with the time."""
 
 
+Channelled = Annotated[
+    Share,
+    Within(
+        0.4,
+        0.8,
+        "less than the nuclei and their solubility take dissolves, of more the channels close",
+    ),
+]
+Resolved = Annotated[
+    Positive, Within(12.0, np.inf, "closer nuclei are thinner than two interfaces, in grid cells")
+]
+Coherent = Annotated[
+    Range, Within(-0.5, 0.5, "with a larger misfit, in %, particles of this size lose coherency")
+]
+Elastic = Annotated[Range, Within(-1000.0, 1000.0, "beyond that stress, in MPa, the alloy yields")]
+Part = Annotated[NotNegative, Within(-np.inf, 1.0, "it is a share")]
+
+
 class Ranges(Config):
     """Ranges from which each sample draws; lengths in grid cells, times in model units."""
 
     magnification: AtLeastOne = Field((1.4, 2.2), description="image pixels per grid cell, about")
-    volume_fraction: Share = Field((0.6, 0.7), description="gamma-prime")
-    spacing: Positive = Field((18.0, 27.0), description="least distance of the nuclei")
-    misfit: Range = Field((-0.3, -0.15), description="difference of the lattice parameters, %")
+    volume_fraction: Channelled = Field((0.6, 0.7), description="gamma-prime")
+    spacing: Resolved = Field((18.0, 27.0), description="least distance of the nuclei")
+    misfit: Coherent = Field((-0.3, -0.15), description="difference of the lattice parameters, %")
     ageing_time: Positive = Field((40.0, 150.0), description="duration without load")
-    stress: Range = Field((100.0, 250.0), description="along a cube axis, MPa; tension positive")
-    rafting: NotNegative = Field((0.0, 1.0), description="share of facing pairs that may join")
+    stress: Elastic = Field((100.0, 250.0), description="along a cube axis, MPa; tension positive")
+    rafting: Part = Field((0.0, 1.0), description="share of facing pairs that may join")
     creep_time: NotNegative = Field((20.0, 80.0), description="duration under load")
     angle: Range = Field((-8.0, 8.0), description="of a cube axis from the x axis, degrees")
 
@@ -128,8 +147,7 @@ def _nucleate(
     """Nuclei in a supersaturated matrix; neighbours are of different variants, where they can."""
     u = np.zeros((1 + VARIANTS, *shape), np.float32)
     sites = seed_sites(shape, spacing, rng)
-    offset = np.abs(sites[:, None] - sites)
-    nearness = np.exp(-(np.minimum(offset, shape - offset) ** 2).sum(axis=2) / (2 * spacing**2))
+    nearness = np.exp(-separations(sites, sites, np.array(shape)) / (2 * spacing**2))
     volume = NUCLEI * u[0].size / len(sites)
     radius = np.sqrt(volume / np.pi) if len(shape) == 2 else np.cbrt(0.75 * volume / np.pi)
     radii = radius * rng.uniform(0.8, 1.2, len(sites))
@@ -211,4 +229,5 @@ RECIPE = Recipe(
     length=lambda parameters: PITCH * parameters["spacing"],
     length_of="mean distance of the cubes",
     clock="creep_time",
+    sized_by="spacing",
 )

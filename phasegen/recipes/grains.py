@@ -18,26 +18,65 @@ the microscope is negative.
 """
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from phasegen.config import AtLeastOne, Config, NotNegative, Positive
+from phasegen.config import AtLeastOne, Config, NotNegative, Positive, Within
 from phasegen.equations.grain_growth import WIDTH, Grains, evolve, grains_from_labels
 from phasegen.masks import Array, coarse, label_regions
 from phasegen.recipes.recipe import Recipe
 from phasegen.voronoi import johnson_mehl
+
+LEAST_NUCLEUS = 5.0
+"""Mean diameter of the grains at impingement below which the grid does not tell them apart."""
+
+GrainSize = Annotated[
+    Positive, Within(2 * WIDTH, np.inf, "a grain of fewer grid cells is all boundary")
+]
+Contrast = Annotated[
+    NotNegative, Within(-np.inf, 0.45, "grains would be as bright as the boundaries")
+]
+
+
+def require_grooves_within(groove: tuple[float, float], magnification: tuple[float, float]) -> None:
+    """Refuse grooves, pixels, that are wider than the boundaries of the phase field.
+
+    Raises
+    ------
+    ValueError
+        If some of the ranges' combinations are; it names the limits.
+    """
+    widest = WIDTH * magnification[0]
+    if groove[1] >= widest:
+        raise ValueError(
+            f"groove = {groove[1]:g} pixels is wider than the boundaries, {WIDTH:g} cells of "
+            f"{magnification[0]:g} pixels; make it less than {widest:.3g}, or magnification more "
+            f"than {groove[1] / WIDTH:.3g}"
+        )
 
 
 class Ranges(Config):
     """Ranges from which each sample draws; lengths in grid cells unless stated."""
 
     magnification: AtLeastOne = Field((1.4, 2.8), description="image pixels per grid cell, about")
-    grain_size: Positive = Field((18.0, 36.0), description="mean diameter of the grains")
+    grain_size: GrainSize = Field((18.0, 36.0), description="mean diameter of the grains")
     growth: AtLeastOne = Field((1.3, 2.5), description="mean diameter over that at impingement")
     groove: Positive = Field((2.0, 4.0), description="width of the etched boundary, pixels")
-    channelling: NotNegative = Field((0.2, 0.45), description="spread of the grains' brightness")
+    channelling: Contrast = Field((0.2, 0.45), description="spread of the grains' brightness")
+
+    @model_validator(mode="after")
+    def _resolved(self) -> "Ranges":
+        require_grooves_within(self.groove, self.magnification)
+        most = self.grain_size[0] / LEAST_NUCLEUS
+        if self.growth[1] > most:
+            raise ValueError(
+                f"growth = {self.growth[1]:g} to a grain_size of {self.grain_size[0]:g} begins "
+                f"with grains of less than {LEAST_NUCLEUS:g} cells; make it {most:.3g} or less"
+            )
+        return self
 
 
 def grow(
@@ -51,7 +90,7 @@ def grow(
     distance = boundary_distance(lead) * p["magnification"]
     instance = label_regions(np.where(distance > p["groove"] / 2, names + 1, 0))
     mask = (instance > 0).astype(np.uint8)
-    brightness = rng.uniform(0, min(p["channelling"], 0.45), names.max() + 1)[names]
+    brightness = rng.uniform(0, p["channelling"], names.max() + 1)[names]
     # The wall of a groove falls to half of its depth at the edge of the class.
     groove = np.exp2(-((2 * distance / p["groove"]) ** 2))
     phase = brightness + (1 - brightness) * groove
@@ -97,4 +136,5 @@ RECIPE = Recipe(
     length=lambda parameters: parameters["grain_size"],
     length_of="mean grain diameter",
     clock="",
+    sized_by="grain_size",
 )

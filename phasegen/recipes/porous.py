@@ -13,13 +13,15 @@ scaffolds (30-50 %), solid-oxide fuel cell electrodes (25-40 %) or partly sinter
 
 import math
 from collections.abc import Mapping
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from scipy.spatial import KDTree
 
-from phasegen.config import AtLeastOne, Config, Positive, Share
+from phasegen.config import AtLeastOne, Config, Positive, Share, Within
+from phasegen.equations import interface_width
 from phasegen.equations.cahn_hilliard import cahn_hilliard
 from phasegen.masks import coarse, label_periodic, magnify
 from phasegen.nucleation import seed_sites
@@ -31,13 +33,29 @@ GRADIENT = 2.0
 """Gradient energy coefficient: an interface of 4.4 cells (10-90 %), free of lattice pinning."""
 
 
+Touching = Annotated[
+    Share, Within(0.02, 0.6, "less closes to single pores, with more the particles do not touch")
+]
+Resolved = Annotated[
+    Positive,
+    Within(
+        3 * interface_width(GRADIENT, 1.0),
+        math.inf,
+        "a particle of fewer grid cells, three interfaces, has no core and dissolves",
+    ),
+]
+Sintered = Annotated[
+    Positive, Within(-math.inf, 1.0, "nothing is left of the powder, whatever its particles were")
+]
+
+
 class Ranges(Config):
     """Ranges from which each sample draws; lengths in grid cells."""
 
     magnification: AtLeastOne = Field((1.4, 2.8), description="image pixels per grid cell, about")
-    porosity: Share = Field((0.2, 0.4), description="share of the pores")
-    particle: Positive = Field((16.0, 24.0), description="distance of neighbouring particles")
-    sintering: Positive = Field((0.005, 0.05), description="duration over particle cubed")
+    porosity: Touching = Field((0.2, 0.4), description="share of the pores")
+    particle: Resolved = Field((16.0, 24.0), description="distance of neighbouring particles")
+    sintering: Sintered = Field((0.005, 0.05), description="duration over particle cubed")
 
 
 def grow(
@@ -51,7 +69,7 @@ def grow(
         time = p["sintering"] * p["particle"] ** 3
         return run(cahn_hilliard(gradient=GRADIENT), _compact(distance, porosity)[None], time)
 
-    fields = magnify(with_fraction(p["porosity"], sinter), shape)
+    fields = magnify(with_fraction("porosity", p["porosity"], sinter), shape)
     # The equilibrium concentrations are 0 and 1, so the concentration is the fraction of pore.
     phase = np.clip(fields[0], 0, 1)
     pore = phase > 0.5
@@ -91,4 +109,5 @@ RECIPE = Recipe(
     length=lambda parameters: parameters["particle"],
     length_of="distance of neighbouring powder particles",
     clock="sintering",
+    sized_by="particle",
 )

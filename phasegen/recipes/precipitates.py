@@ -16,12 +16,14 @@ matrix and precipitate lie at 0 and 1 across a flat interface.
 
 import math
 from collections.abc import Mapping
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from phasegen.config import AtLeastOne, Config, Positive, Share
+from phasegen.config import AtLeastOne, Config, Positive, Share, Within
+from phasegen.equations import interface_width
 from phasegen.equations.cahn_hilliard import cahn_hilliard
 from phasegen.masks import coarse, label_periodic, magnify
 from phasegen.nucleation import add_nuclei, seed_sites
@@ -40,13 +42,33 @@ PATIENCE = 100.0
 particles of one size it may never end."""
 
 
+Separate = Annotated[Share, Within(-math.inf, 0.4, "particles of more than that join to a network")]
+Resolved = Annotated[
+    Positive,
+    Within(
+        2 * interface_width(GRADIENT, 1.0),
+        math.inf,
+        "a particle thinner than two interfaces, in grid cells, is not resolved and dissolves",
+    ),
+]
+
+
 class Ranges(Config):
     """Ranges from which each sample draws; lengths in grid cells."""
 
     magnification: AtLeastOne = Field((1.4, 2.8), description="image pixels per grid cell, about")
-    volume_fraction: Share = Field((0.1, 0.25), description="share of the precipitate")
-    nuclei: Positive = Field((10.0, 11.0), description="mean diameter of the nuclei")
-    diameter: Positive = Field((13.0, 20.0), description="mean diameter at the end")
+    volume_fraction: Separate = Field((0.1, 0.25), description="share of the precipitate")
+    nuclei: Resolved = Field((10.0, 11.0), description="mean diameter of the nuclei")
+    diameter: Resolved = Field((13.0, 20.0), description="mean diameter at the end")
+
+    @model_validator(mode="after")
+    def _ripe(self) -> "Ranges":
+        if self.diameter[0] < self.nuclei[1]:
+            raise ValueError(
+                f"diameter = {self.diameter[0]:g} is below nuclei = {self.nuclei[1]:g}, but "
+                f"ripening enlarges; make it {self.nuclei[1]:g} or more"
+            )
+        return self
 
 
 def grow(
@@ -57,7 +79,8 @@ def grow(
     cells = coarse(shape, p["magnification"])
     nuclei = _nuclei(cells, p, rng)
     excess = (len(cells) - 1) * CAPILLARY / (p["diameter"] / 2)
-    u = with_fraction(p["volume_fraction"], lambda mean: _ripen(nuclei, mean, p), excess)
+    share = p["volume_fraction"]
+    u = with_fraction("volume_fraction", share, lambda mean: _ripen(nuclei, mean, p), excess)
     fields = magnify(u, shape)
     phase = np.clip(fields[0], 0, 1)
     inside = phase > 0.5
@@ -107,4 +130,5 @@ RECIPE = Recipe(
     length=lambda parameters: parameters["diameter"],
     length_of="mean particle diameter",
     clock="diameter",
+    sized_by="diameter",
 )

@@ -1,5 +1,6 @@
 """What a recipe is, and what it makes."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phasegen.config import Config
+from phasegen.errors import InputError
 from phasegen.masks import renumber
 
 
@@ -84,6 +86,8 @@ class Recipe:
     clock : str
         The parameter that a film of the recipe runs through; empty if there is none that leaves
         the beginning as it is.
+    sized_by : str
+        The parameter that sets the length, if a box must hold one; empty if it need not.
     """
 
     name: str
@@ -97,3 +101,24 @@ class Recipe:
     length: Callable[[Mapping[str, float]], float] | None = None
     length_of: str = ""
     clock: str = "time"
+    sized_by: str = ""
+
+    def require_room(self, parameters: Mapping[str, float], shape: tuple[int, ...]) -> None:
+        """Refuse a box that is too small for what the recipe makes.
+
+        Raises
+        ------
+        InputError
+            If the recipe's length exceeds the shortest side of `shape`, pixels.
+        """
+        if not self.sized_by or self.length is None:
+            return
+        cells, magnification = self.length(parameters), parameters["magnification"]
+        if cells * magnification > min(shape):
+            raise InputError(
+                f"{self.sized_by} = {parameters[self.sized_by]:.3g}",
+                f"a {self.length_of} of {cells:.3g} cells, each of {magnification:.3g} pixels, "
+                f"does not fit into {min(shape)} pixels",
+                f"Simulate {math.ceil(cells * magnification)} pixels or more, "
+                f"or lower {self.sized_by} or magnification",
+            )

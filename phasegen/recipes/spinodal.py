@@ -14,12 +14,13 @@ per grid cell.
 """
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from phasegen.config import AtLeastOne, Config, NotNegative, Positive, Share
+from phasegen.config import AtLeastOne, Config, Positive, Share, Within
 from phasegen.equations.cahn_hilliard import cahn_hilliard
 from phasegen.masks import coarse, label_periodic, magnify
 from phasegen.recipes.recipe import Recipe
@@ -29,15 +30,36 @@ GRADIENT = 2.0
 """Gradient energy coefficient: an interface of 4.4 cells (10-90 %), free of lattice pinning."""
 
 
+Unstable = Annotated[
+    Share,
+    Within(0.3, 0.7, "nothing decomposes outside 0.211 to 0.789, the spinodal, nor soon near it"),
+]
+Moderate = Annotated[
+    Positive, Within(-np.inf, 0.5, "the phases differ by 1, so more is no fluctuation")
+]
+
+
 class Ranges(Config):
     """Ranges from which each sample draws; lengths in grid cells, times in model units."""
 
     magnification: AtLeastOne = Field((1.4, 2.8), description="image pixels per grid cell, about")
-    composition: Share = Field((0.4, 0.6), description="mean concentration: rich fraction")
-    fluctuation: NotNegative = Field(
+    composition: Unstable = Field((0.4, 0.6), description="mean concentration: rich fraction")
+    fluctuation: Moderate = Field(
         (0.02, 0.1), description="standard deviation of the first fluctuations"
     )
     time: Positive = Field((150.0, 1500.0), description="duration of the ageing")
+
+    @model_validator(mode="after")
+    def _time_to_grow(self) -> "Ranges":
+        # The fastest wave grows at the rate f''^2 / 4 kappa, f'' = 2 - 12 c (1 - c).
+        farthest = max(self.composition, key=lambda c: abs(c - 0.5))
+        least = 4 * GRADIENT / (2 - 12 * farthest * (1 - farthest)) ** 2
+        if self.time[0] < least:
+            raise ValueError(
+                f"time = {self.time[0]:g} is too short: at a composition of {farthest:g} even the "
+                f"fastest wave grows by a factor of e in {least:.3g}; make it that or longer"
+            )
+        return self
 
 
 def grow(
