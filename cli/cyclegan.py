@@ -11,9 +11,9 @@ from cli import common
 from cyclegan.model import fit_model, load_model
 from cyclegan.settings import FULL, Translation
 from cyclegan.translate import (
-    has_drifted,
+    find_damage,
     measure_change,
-    measure_drift,
+    measure_geometry,
     prepare,
     translate_folder,
     translate_store,
@@ -25,6 +25,9 @@ from phasegen.store import open_store
 app = common.app(
     "cyclegan", "Translate simulated images into the style of real ones, boundaries in place."
 )
+
+FORMS = ("+.2f", ".2f", ".2f", ".0%", ".0%")
+"""Of shift, median and 95th percentile of the drift, boundaries found and edges invented."""
 
 LEAST_CHANGE = 1 / 255
 """A level of an 8-bit image: a generator that changes less adds nothing."""
@@ -106,23 +109,27 @@ def _translate(model: Path, source: Path, out: Path, device: str, overwrite: boo
     with common.progress("translate", target.samples, done) as advance:
         for _ in translate_store(fitted, simulated, target):
             advance()
-    drifts = measure_drift(simulated, target)
+    geometry = measure_geometry(simulated, target)
     common.table(
-        ("boundaries", "shift px", "median px", "95 % px"),
+        ("boundaries", "shift px", "median px", "95 % px", "seen", "edges of none"),
         [
-            (name, _cell(d.shift, "+.2f"), _cell(d.median, ".2f"), _cell(d.p95, ".2f"))
-            for name, d in drifts.items()
+            (name, *(_cell(x, form) for x, form in zip((*drift, *edges), FORMS, strict=True)))
+            for name, (drift, edges) in geometry.items()
         ],
     )
     # JSON has no NaN, which is the drift where there is no boundary.
     kept = {
-        name: {key: None if isnan(value) else value for key, value in d._asdict().items()}
-        for name, d in drifts.items()
+        name: {
+            key: None if isnan(value) else value
+            for part in parts
+            for key, value in part._asdict().items()
+        }
+        for name, parts in geometry.items()
     }
-    with written_whole(out.with_suffix(".drift.json")) as partial:
+    with written_whole(out.with_suffix(".geometry.json")) as partial:
         partial.write_text(json.dumps(kept, indent=1, allow_nan=False))
-    if has_drifted(drifts):
-        print("warning: the translation has moved boundaries; the masks no longer fit the images")
+    for warning in find_damage(geometry):
+        print(f"warning: {warning}")
     if fitted.generator is not None:
         change = measure_change(fitted, simulated)
         print(f"the generator changes grey values by {change:.4f} on average (0..1)")

@@ -7,11 +7,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cyclegan.marks import clean_rectangles, find_marks
+from phasegen.descriptors import describe
 from phasegen.errors import InputError
 from phasegen.images import grey_range, list_images, normalise, read_micrograph
+from phasegen.pixel_size import read_pixel_size
 
 HEADROOM = 0.25
 """Grey values beyond the percentiles, as a share of their distance, that still fit into 0..1."""
+
+CLEAR = 0.3
+"""Polarity beyond which the particles of an image are certainly dark or bright."""
+
+MIDDLE = 512
+"""Side of the part of an image by which its polarity is told."""
 
 LARGEST, MOST = 1024, 64
 """Side and rough number of the scenes kept as style; a 4k image gives up to sixteen."""
@@ -26,14 +35,19 @@ class RealFolder:
     folder : Path
         Where they come from.
     scenes : list of ndarray (Y, X), float32
-        Without info bars; the 0.5 and 99.5 percentiles of each image lie `HEADROOM` inside 0..1.
+        Without info bars, scale bars and saturated areas; the 0.5 and 99.5 percentiles of each
+        image lie `HEADROOM` inside 0..1.
     record : dict
-        Files, percentiles and info bars, for provenance.
+        Files with their percentiles, shape, type, info bar, share of marks, pixel size and
+        polarity, for provenance.
+    warnings : list of str
+        What a user should know of the folder: files that are unlike the others.
     """
 
     folder: Path
     scenes: list[NDArray[np.float32]]
     record: dict[str, Any]
+    warnings: list[str]
 
 
 def read_real(folder: Path, patch: int) -> RealFolder:
@@ -47,20 +61,76 @@ def read_real(folder: Path, patch: int) -> RealFolder:
     paths = list_images(folder)
     if len(paths) < 2:
         raise InputError(folder, "holds a single image", "Give at least two, better five")
-    scenes, files = [], []
+    scenes: list[NDArray[np.float32]] = []
+    files: list[dict[str, Any]] = []
     every = -(-len(paths) // MOST)
     for number, path in enumerate(paths):
         # One at a time: a folder of 4k images need not fit into memory.
         micrograph = read_micrograph(path, min_size=patch)
-        low, high = grey_range(micrograph.scene)
+        marks = find_marks(micrograph.scene)
+        clean = clean_rectangles(marks, patch)
+        low, high = grey_range(micrograph.scene[~marks] if clean else micrograph.scene)
         margin = HEADROOM * (high - low)
         scene = normalise(micrograph.scene, low - margin, high + margin)
         if number % every == 0:
-            blocks = _blocks(np.clip(scene, 0, 1), patch)
+            np.clip(scene, 0, 1, out=scene)
+            # A folder of pores or charged films is saturated all over: then that is its style.
+            parts = [scene[part] for part in clean] or [scene]
+            blocks = [block for part in parts for block in _blocks(part, patch)]
             step = max(1, len(blocks) * len(paths) // MOST)
             scenes += [block.copy() for block in blocks[::step]]
-        files.append({"name": path.name, "low": low, "high": high, "bar": micrograph.bar})
-    return RealFolder(folder, scenes, {"folder": str(folder.resolve()), "files": files})
+        files.append(
+            {
+                "name": path.name,
+                "low": low,
+                "high": high,
+                "bar": micrograph.bar,
+                "shape": list(micrograph.scene.shape),
+                "dtype": micrograph.dtype.name,
+                "marked": round(float(marks.mean()), 4),
+                "pixel_size": read_pixel_size(path),
+                "polarity": round(describe(_middle(micrograph.scene)).polarity, 2),
+            }
+        )
+    record = {"folder": str(folder.resolve()), "files": files}
+    return RealFolder(folder, scenes, record, _warnings(files))
+
+
+def _warnings(files: list[dict[str, Any]]) -> list[str]:
+    """What a translation handles, but a user may not have meant."""
+    found = []
+    for name, what in (("dtype", "sample types"), ("shape", "sizes")):
+        kinds = sorted({str(file[name]) for file in files})
+        if len(kinds) > 1:
+            found.append(
+                f"images of {len(kinds)} {what} ({', '.join(kinds[:4])}): each is scaled "
+                "by its own percentiles, none is resized"
+            )
+    sizes = [file["pixel_size"] for file in files if file["pixel_size"]]
+    if sizes and max(sizes) > 1.05 * min(sizes):
+        found.append(
+            f"pixels of {min(sizes):g} to {max(sizes):g} um: structures differ in size; give a "
+            "folder for each magnification"
+        )
+    dark = [file["name"] for file in files if file["polarity"] < -CLEAR]
+    bright = [file["name"] for file in files if file["polarity"] > CLEAR]
+    if dark and bright:
+        few, other = sorted((dark, bright), key=len)
+        found.append(
+            f"particles are {'dark' if few is dark else 'bright'} in {len(few)} images "
+            f"({', '.join(few[:3])}) and {'bright' if few is dark else 'dark'} in {len(other)}: "
+            "put the ones and the others in folders of their own"
+        )
+    marked = [file["name"] for file in files if file["marked"] > 0.25]
+    if marked:
+        found.append(f"more than a quarter is saturated in {', '.join(marked[:3])}")
+    return found
+
+
+def _middle(scene: NDArray[np.float32]) -> NDArray[np.float32]:
+    """At most `MIDDLE` pixels a side about the middle: enough to tell dark from bright."""
+    spans = [slice(max(0, (n - MIDDLE) // 2), (n + MIDDLE) // 2) for n in scene.shape]
+    return scene[spans[0], spans[1]]
 
 
 def _blocks(scene: NDArray[np.float32], patch: int) -> list[NDArray[np.float32]]:

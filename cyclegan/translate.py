@@ -1,21 +1,54 @@
 """Translation of whole stores and image folders, and the report on their boundaries."""
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cyclegan.geometry import Drift, boundary_drift
-from cyclegan.model import Model, require_sections, translate
+from cyclegan.geometry import Drift, Edges, boundary_drift, edge_agreement
+from cyclegan.model import Model, translate
 from cyclegan.real import HEADROOM
 from phasegen import store
 from phasegen.errors import InputError
 from phasegen.files import make_folder
 from phasegen.images import grey_range, list_images, normalise, read_micrograph, write_image
 from phasegen.store import Store
+
+LOST = 0.1
+"""Share of boundaries that may vanish, and by which invented edges may rise, without a warning."""
+
+
+class GreyScale(NamedTuple):
+    """Type of the real images, and the grey values that 0 and 1 of a translation stand for."""
+
+    dtype: Literal["uint8", "uint16", "float32"]
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, model: Model) -> "GreyScale":
+        """That of most real images: the median of their percentiles. Floats stay in 0..1."""
+        files = model.record["real"]["files"]
+        dtype = Counter(file["dtype"] for file in files).most_common(1)[0][0]
+        if dtype not in ("uint8", "uint16"):
+            return cls("float32", 0.0, 1.0)
+        ranges = [(file["low"], file["high"]) for file in files if file["dtype"] == dtype]
+        low, high = np.median(ranges, axis=0)
+        margin = HEADROOM * (high - low)
+        return cls(dtype, float(low - margin), float(high + margin))
+
+    def native(self, image: NDArray[np.float32]) -> NDArray[Any]:
+        """An image in 0..1 in these grey values, saturated where the type ends."""
+        if self.dtype == "float32":
+            return image
+        grey = np.rint(self.low + (self.high - self.low) * image)
+        whole: NDArray[Any] = grey.clip(0, np.iinfo(self.dtype).max).astype(self.dtype)
+        return whole
 
 
 def prepare(model: Model, source: Store, out: Path, overwrite: bool = False) -> Store:
@@ -29,7 +62,10 @@ def prepare(model: Model, source: Store, out: Path, overwrite: bool = False) -> 
         If `source` is unfinished or holds no grey images, or `out` was translated from something
         else.
     """
-    require_sections(source)
+    channels = source.arrays["image"].shape[1]
+    if channels != 1:
+        problem = f"holds images of {channels} channels"
+        raise InputError(source.path, problem, "Give a store of grey images")
     if len(source.complete()) < source.samples:
         raise InputError(source.path, "is unfinished", "Run the command that makes it again")
     parents: list[dict[str, Any]] = [
@@ -60,6 +96,7 @@ def prepare(model: Model, source: Store, out: Path, overwrite: bool = False) -> 
         parameters=source.parameters,
         pixel_size=source.attributes["pixel_size"],
         unit=source.attributes["unit"],
+        image_dtype=GreyScale.of(model).dtype,
         instances="instance" in source.arrays,
         parents=parents,
     )
@@ -67,17 +104,25 @@ def prepare(model: Model, source: Store, out: Path, overwrite: bool = False) -> 
 
 def translate_store(model: Model, source: Store, target: Store) -> Iterator[int]:
     """Translate what `target` still lacks, masks unchanged; yields each index once written."""
+    scale = GreyScale.of(model)
     for index in target.missing():
         sample = source.read(int(index))
-        image = translate(model, sample.grey, int(index))
+        image = scale.native(_translate_sample(model, sample.grey, int(index)))
         target.write(int(index), image=image[None], mask=sample.mask, instance=sample.instance)
         yield int(index)
+
+
+def _translate_sample(model: Model, image: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+    """An image, or a volume plane by plane: one seed is one style, so it is the same along z."""
+    if image.ndim == 2:
+        return translate(model, image, seed)
+    return np.stack([translate(model, plane, seed) for plane in image])
 
 
 def translate_folder(
     model: Model, folder: Path, out: Path, overwrite: bool = False
 ) -> Iterator[Path]:
-    """Translate every image of a folder to 16-bit TIFF files of the same names.
+    """Translate every image of a folder to TIFF files of the same names, in the real images' type.
 
     Raises
     ------
@@ -96,23 +141,40 @@ def translate_folder(
         if target.exists() and not overwrite:
             raise InputError(target, "exists already", "Choose another --out, or --overwrite")
     make_folder(out)
+    scale = GreyScale.of(model)
     for number, (path, target) in enumerate(zip(paths, targets, strict=True)):
         micrograph = read_micrograph(path)
         low, high = grey_range(micrograph.scene)
         margin = HEADROOM * (high - low)
         scene = np.clip(normalise(micrograph.scene, low - margin, high + margin), 0, 1)
-        grey = (translate(model, scene, number) * 65535).round().astype(np.uint16)
-        write_image(target, grey)
+        write_image(target, scale.native(translate(model, scene, number)))
         yield target
 
 
-def measure_drift(source: Store, target: Store, samples: int = 8) -> dict[str, Drift]:
-    """Boundary drift of the simulated and the translated images, over the first samples."""
-    drifts = {}
+class Geometry(NamedTuple):
+    """Where the edges of a store's images lie with respect to its masks."""
+
+    drift: Drift
+    edges: Edges
+
+
+def measure_geometry(source: Store, target: Store, samples: int = 8) -> dict[str, Geometry]:
+    """Drift and edges of the simulated and the translated images, over the first samples."""
+    found = {}
     for name, one in (("simulated", source), ("translated", target)):
-        pairs = [(one.load("image", i)[0], one.load("mask", i)) for i in one.complete()[:samples]]
-        drifts[name] = boundary_drift(pairs)
-    return drifts
+        pairs = [pair for i in one.complete()[:samples] for pair in _planes(one, int(i))]
+        found[name] = Geometry(boundary_drift(pairs), edge_agreement(pairs))
+    return found
+
+
+def _planes(one: Store, index: int) -> list[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
+    """Image and mask of a sample; of a volume, those of three planes."""
+    sample = one.read(index)
+    image, mask = sample.grey, sample.mask
+    if image.ndim == 2:
+        return [(image, mask)]
+    depth = len(image)
+    return [(image[z], mask[z]) for z in sorted({depth // 4, depth // 2, 3 * depth // 4})]
 
 
 def measure_change(model: Model, source: Store, samples: int = 4) -> float:
@@ -125,12 +187,24 @@ def measure_change(model: Model, source: Store, samples: int = 4) -> float:
     changes = [
         np.abs(translate(model, grey, i) - translate(exchange, grey, i)).mean()
         for i in map(int, source.complete()[:samples])
-        for grey in [source.read(i).grey]
+        for grey, _ in _planes(source, i)
     ]
     return float(np.mean(changes))
 
 
-def has_drifted(drifts: dict[str, Drift]) -> bool:
-    """Whether boundaries have moved: by half a pixel in the median, or by one at the tail."""
-    before, after = drifts["simulated"], drifts["translated"]
-    return abs(after.shift - before.shift) > 0.5 or after.p95 > before.p95 + 1
+def find_damage(geometry: dict[str, Geometry]) -> list[str]:
+    """What the translation has done to the boundaries, in words; empty if they are as they were."""
+    (before, edges), (after, now) = geometry["simulated"], geometry["translated"]
+    found = []
+    if abs(after.shift - before.shift) > 0.5 or after.p95 - before.p95 > 1:
+        found.append("the translation has moved boundaries; the masks no longer fit the images")
+    if edges.found - now.found > LOST:
+        found.append(
+            f"only {now.found:.0%} of the boundaries can still be seen ({edges.found:.0%} before)"
+        )
+    if now.invented - edges.invented > LOST:
+        found.append(
+            f"{now.invented:.0%} of the edges belong to no boundary ({edges.invented:.0%} before): "
+            "the translation draws structures that the masks do not know"
+        )
+    return found

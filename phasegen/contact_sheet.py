@@ -43,13 +43,14 @@ def write(path: Path, store: Store, samples: int = 8) -> None:
         raise InputError(
             store.path, "holds no complete sample", "Run the command that makes it again"
         )
-    tiles = []
-    for index in indices:
-        sample = store.read(int(index))
-        image, scale = sample.image[0], 255.0
-        if image.dtype.kind != "f":
-            scale /= np.iinfo(image.dtype).max
-        tiles.append(picture((image * scale).astype(np.uint8), sample.mask))
+    shown = [store.read(int(index)) for index in indices]
+    whole = 1.0
+    if store.arrays["image"].dtype.kind != "f":  # 12 bits in 16 would look black
+        whole = max(1, *(int(sample.image.max()) for sample in shown))
+    tiles = [
+        picture((sample.image[0] * (255.0 / whole)).astype(np.uint8), sample.mask)
+        for sample in shown
+    ]
     blank = np.full_like(tiles[0], 255)
     columns = min(COLUMNS, len(tiles))
     tiles += [blank] * (-len(tiles) % columns)

@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+import tifffile
 from scipy import ndimage
 
 from cyclegan import real
 from cyclegan.real import HEADROOM, read_real
 from phasegen.errors import InputError
 from phasegen.images import write_image
+
+MICROMETRE = {"unit": "um"}
 
 
 def grain(shape=(96, 80), seed=0):
@@ -101,3 +104,62 @@ def test_a_single_image_is_no_style(folder):
         (folder / name).unlink()
     with pytest.raises(InputError, match=r"single image.*at least two"):
         read_real(folder, 32)
+
+
+def particles(dark=True, shape=(160, 160), seed=0):
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    spots = ((x % 32 - 16) ** 2 + (y % 32 - 16) ** 2 < 81).astype(float)
+    grey = ndimage.gaussian_filter(spots, 1) * (-120 if dark else 120) + (190 if dark else 60)
+    return (grey + np.random.default_rng(seed).normal(0, 5, shape)).clip(1, 254)
+
+
+def test_a_folder_of_like_images_gives_no_warning(tmp_path):
+    for number in range(3):
+        write_image(tmp_path / f"{number}.png", particles(seed=number).astype(np.uint8))
+    found = read_real(tmp_path, 32)
+    assert found.warnings == []
+    assert all(file["polarity"] < -0.5 for file in found.record["files"])
+
+
+def test_mixed_sizes_types_and_polarities_are_told(tmp_path):
+    write_image(tmp_path / "a.png", particles().astype(np.uint8))
+    write_image(tmp_path / "b.png", particles(seed=1)[:128].astype(np.uint8))
+    write_image(tmp_path / "c.tif", (particles(dark=False) * 200).astype(np.uint16))
+    found = read_real(tmp_path, 32)
+    types, sizes, polarity = found.warnings
+    assert "uint16, uint8" in types
+    assert "[128, 160], [160, 160]" in sizes
+    assert "bright in 1 images (c.tif) and dark in 2" in polarity
+    assert [scene.shape for scene in found.scenes] == [(160, 160), (128, 160), (160, 160)]
+
+
+def test_mixed_magnifications_are_told(tmp_path):
+    for name, pixels in (("a.tif", 40), ("b.tif", 80)):
+        grey, size = particles().astype(np.uint8), (pixels, pixels)
+        tifffile.imwrite(tmp_path / name, grey, imagej=True, resolution=size, metadata=MICROMETRE)
+    (warning,) = read_real(tmp_path, 32).warnings
+    assert "pixels of 0.0125 to 0.025 um" in warning
+
+
+def test_scale_bars_are_no_style(tmp_path):
+    grey = particles(shape=(240, 240)).astype(np.uint8)
+    write_image(tmp_path / "a.png", grey)
+    grey[212:218, 150:230] = 255
+    write_image(tmp_path / "b.png", grey)
+    found = read_real(tmp_path, 64)
+    assert found.scenes[0].shape == (240, 240)
+    assert len(found.scenes) >= 2
+    assert all(scene.max() < 0.99 for scene in found.scenes[1:])
+    plain, barred = found.record["files"]
+    assert plain["marked"] == 0 < barred["marked"] < 0.1
+    assert barred["high"] == pytest.approx(plain["high"], abs=1.5)
+
+
+def test_a_folder_that_is_saturated_all_over_keeps_its_scenes_and_says_so(tmp_path):
+    for number in range(2):
+        grey = particles(seed=number).astype(np.uint8)
+        grey[grey < 110] = 0
+        write_image(tmp_path / f"{number}.png", grey)
+    found = read_real(tmp_path, 64)
+    assert [scene.shape for scene in found.scenes] == [(160, 160)] * 2
+    assert "saturated" in found.warnings[-1]
