@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import Field
 
 from phasegen import campaign, contact_sheet
+from phasegen.config import Config, Shape
 from phasegen.errors import InputError
 from phasegen.files import make_folder, written_whole
 from phasegen.images import write_image
@@ -22,6 +24,21 @@ from phasegen.recipes import find
 
 SECONDS = 0.12
 """Time that a frame of an animation is shown; the last one stays ten times as long."""
+
+
+class Film(Config):
+    """Everything that `phasegen movie` needs to know: no microscope, and no store."""
+
+    recipe: str = Field(description="name of the microstructure")
+    shape: Shape = Field((256, 256), description="pixels: the side of a square, Y,X or Z,Y,X")
+    seed: int = Field(0, ge=0, description="of the microstructure")
+    over: str | None = Field(None, description="the parameter that runs through its range")
+    count: int = Field(24, ge=2, description="number of frames")
+    parameters: dict[str, Any] = Field({}, description="ranges of the recipe")
+
+    def frames(self) -> Iterator[NDArray[np.uint8]]:
+        """The pictures, as the function of that name makes them."""
+        return frames(self.recipe, self.shape, self.seed, self.over, self.count, **self.parameters)
 
 
 def frames(

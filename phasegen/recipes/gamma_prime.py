@@ -154,6 +154,18 @@ def _periodic_distance(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     return result
 
 
+def spacing(parameters: Mapping[str, float]) -> float:
+    """Mean distance of secondary particles along a line, from one to the next, cells.
+
+    A fit to 30 planes of 200 x 200 cells with parameters from the ranges: each within 14 %, 8 % in
+    the root mean square. In a volume it is about a fifth less.
+    """
+    p = parameters
+    nuclei = p["nucleus_radius"] ** 0.46 / p["nucleus_spacing"] ** 0.77
+    patches: float = 14.4 * p["cluster"] ** 0.47 * p["ageing_time"] ** 0.075
+    return patches * nuclei / p["volume_fraction"] ** 0.7
+
+
 RECIPE = Recipe(
     name="gamma-prime",
     summary="nickel superalloy: coarse secondary and fine tertiary gamma-prime in a matrix",
@@ -161,5 +173,7 @@ RECIPE = Recipe(
     ranges=Ranges,
     fields=1 + VARIANTS,
     grow=grow,
+    length=spacing,
+    length_of="mean distance of secondary particles along a line",
     clock="ageing_time",
 )

@@ -61,6 +61,25 @@ def test_a_range_is_two_bounds_or_one_number(setting: str, expected: tuple[float
 
 
 @pytest.mark.parametrize(
+    "number", ["1e2", "1E2", "1e+2", "+1e2", "1.e2", "10_0e0", ".1e3", "100.", "1_00", "1000e-1"]
+)
+def test_a_number_is_what_python_takes_for_one(tmp_path: Path, number: str) -> None:
+    assert float(number) == 100
+    assert Outer.load(None, [f"rate={number}"]).rate == 100
+    assert Outer.load(None, [f"magnification=[-1e-1, {number}]"]).magnification == (-0.1, 100)
+    (tmp_path / "a.yaml").write_text(f"rate: {number}\ninner: {{depth: {number}}}\n")
+    assert Outer.load(tmp_path / "a.yaml") == Outer(rate=100, inner=Inner(depth=100))
+
+
+@pytest.mark.parametrize("text", ["e2", "1e", "1e2e3", "1e2x", "0x1e2g", "1 e2"])
+def test_text_stays_text(text: str) -> None:
+    class Named(Config):
+        name: str
+
+    assert Named.load(None, [f"name={text}"]).name == text
+
+
+@pytest.mark.parametrize(
     ("settings", "message"),
     [
         (["magnificaton=2"], "unknown key 'magnificaton'. Did you mean 'magnification'."),

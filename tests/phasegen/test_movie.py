@@ -62,3 +62,16 @@ def test_any_parameter_can_be_filmed_and_nothing_else():
 def test_other_files_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"a\.mp4: is no film"):
         movie.write(tmp_path / "a.mp4", iter([]))
+
+
+def test_settings_of_a_film_are_those_it_uses(film):
+    given = ["parameters.magnification=1", "parameters.time=[1e2, 8e2]", "count=4", "seed=3"]
+    settings = movie.Film.load(None, given, recipe="spinodal", shape=64)
+    for picture, again in zip(film, settings.frames(), strict=True):
+        np.testing.assert_array_equal(picture, again)
+
+
+@pytest.mark.parametrize("setting", ["microscope.blur=3", "samples=3", "slice=2", "length=30"])
+def test_settings_that_a_film_would_ignore_are_refused(setting):
+    with pytest.raises(InputError, match=f"unknown key '{setting.partition('.')[0].split('=')[0]}"):
+        movie.Film.load(None, [setting], recipe="spinodal")
