@@ -74,11 +74,11 @@ class Within:
 
     def _check(self, bounds: tuple[float, float]) -> tuple[float, float]:
         if bounds[0] < self.low or bounds[1] > self.high:
-            limits = f"from {self.low:.3g} to {self.high:.3g}"
+            limits = f"from {self.low:g} to {self.high:g}"
             if np.isinf(self.high):
-                limits = f"at least {self.low:.3g}"
+                limits = f"at least {self.low:g}"
             elif np.isinf(self.low):
-                limits = f"at most {self.high:.3g}"
+                limits = f"at most {self.high:g}"
             raise ValueError(f"must be {limits}: {self.why}")
         return bounds
 

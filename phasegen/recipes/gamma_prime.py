@@ -48,7 +48,8 @@ LAG = 10.0
 its time, which no measurement is compared with."""
 
 
-INTERFACE = interface_width(GRADIENT, 1.0)
+INTERFACE = round(interface_width(GRADIENT, 1.0), 1)
+"""Width of an interface (10-90 %), cells."""
 
 Parted = Annotated[Share, Within(0.05, 0.75, "less is no phase of its own, of more all joins")]
 Apart = Annotated[
@@ -162,8 +163,8 @@ def spacing(parameters: Mapping[str, float]) -> float:
     """
     p = parameters
     nuclei = p["nucleus_radius"] ** 0.46 / p["nucleus_spacing"] ** 0.77
-    patches: float = 14.4 * p["cluster"] ** 0.47 * p["ageing_time"] ** 0.075
-    return patches * nuclei / p["volume_fraction"] ** 0.7
+    patches = p["cluster"] ** 0.47 * p["ageing_time"] ** 0.075
+    return float(14.4 * nuclei * patches / p["volume_fraction"] ** 0.7)
 
 
 RECIPE = Recipe(

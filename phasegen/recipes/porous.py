@@ -39,7 +39,7 @@ Touching = Annotated[
 Resolved = Annotated[
     Positive,
     Within(
-        3 * interface_width(GRADIENT, 1.0),
+        round(3 * interface_width(GRADIENT, 1.0), 1),
         math.inf,
         "a particle of fewer grid cells, three interfaces, has no core and dissolves",
     ),

@@ -46,7 +46,7 @@ Separate = Annotated[Share, Within(-math.inf, 0.4, "particles of more than that 
 Resolved = Annotated[
     Positive,
     Within(
-        2 * interface_width(GRADIENT, 1.0),
+        round(2 * interface_width(GRADIENT, 1.0), 1),
         math.inf,
         "a particle thinner than two interfaces, in grid cells, is not resolved and dissolves",
     ),
