@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from cli import common
+from cli.gap import gap
 from cyclegan.model import fit_model, load_model
 from cyclegan.settings import FULL, Translation
 from cyclegan.translate import (
@@ -140,6 +141,9 @@ def _translate(model: Path, source: Path, out: Path, device: str, overwrite: boo
 
 def _cell(value: float, form: str) -> str:
     return "-" if isnan(value) else f"{value:{form}}"
+
+
+app.command()(gap)
 
 
 def main() -> None:

@@ -1,0 +1,203 @@
+"""Domain gap: by what, and how much, synthetic pictures differ from real ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cyclegan import morphology
+from cyclegan.classifier import Separation, classifier_test
+from cyclegan.distances import (
+    Kernel,
+    Shift,
+    histogram_distances,
+    kernel_distance,
+    kolmogorov_smirnov,
+    log_spectral,
+)
+from cyclegan.features import DISTANCES, PROPERTIES, RADII, STEEPEST, octaves
+from cyclegan.gap_images import Pictures
+from cyclegan.morphology import CHANCE, Morphology
+from cyclegan.samples import BANK, Sample, part
+
+Array = NDArray[Any]
+
+GOAL = 0.65
+"""Accuracy of the classifier up to which style counts as met; 0.5 is chance."""
+
+TELLING = 6
+"""Features named as those that differ most."""
+
+SAME_PIXEL = 1.05
+"""Ratio of pixel sizes up to which they count as equal."""
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Differences of a synthetic sample from a real one.
+
+    Attributes
+    ----------
+    name : str
+    images, patches : int
+        Images, and patches of each.
+    pixel_size : float or None
+        Micrometres.
+    entropy : Shift
+        Of the patches' entropies; `entropies` are the mean of the real and of the synthetic ones.
+    grey, gradient : tuple of float
+        Wasserstein and Jensen-Shannon distance of the histograms (`histogram_distances`).
+    spectrum : float
+        Log-spectral distance, dB; `octaves` has the synthetic excess of each octave.
+    texture : dict of str to (float, float)
+        Co-occurrence properties by name and distance: means of real and synthetic patches.
+    patterns : dict of str to float
+        Jensen-Shannon distance of the local binary patterns by radius.
+    kernel, classifier : dict
+        Kernel distance and classifier test by name of the features.
+    telling : list of (str, float)
+        Features of `BANK` that differ most: difference of the means, synthetic less real, in
+        standard deviations of the real patches.
+    morphology : Morphology
+    notes : list of str
+        What it all means, in words.
+    """
+
+    name: str
+    images: int
+    patches: int
+    pixel_size: float | None
+    entropy: Shift
+    entropies: tuple[float, float]
+    grey: tuple[float, float]
+    gradient: tuple[float, float]
+    spectrum: float
+    octaves: dict[str, float]
+    texture: dict[str, tuple[float, float]]
+    patterns: dict[str, float]
+    kernel: dict[str, Kernel]
+    classifier: dict[str, Separation]
+    telling: list[tuple[str, float]]
+    morphology: Morphology
+    notes: list[str] = field(default_factory=list)
+
+
+def compare(real: Sample, synthetic: Sample, seed: int = 0) -> Gap:
+    """All differences of two samples, and what they mean."""
+    a, b = real.statistics, synthetic.statistics
+    shape = real.pictures.patches.shape[1]
+    bands = octaves(a.frequency)
+    spectrum, excess = log_spectral(a.power.mean(axis=0), b.power.mean(axis=0), bands)
+    shifts = (synthetic.features[BANK] - real.features[BANK].mean(axis=(0, 1))).mean(axis=(0, 1))
+    order = np.argsort(-np.abs(shifts))[:TELLING]
+    described = morphology.compare(real.described, synthetic.described, seed)
+    found = Gap(
+        name=synthetic.pictures.name,
+        images=len(synthetic.pictures.images),
+        patches=shape,
+        pixel_size=synthetic.pictures.pixel_size,
+        entropy=kolmogorov_smirnov(
+            a.entropy.reshape(-1, shape), b.entropy.reshape(-1, shape), seed
+        ),
+        entropies=(float(a.entropy.mean()), float(b.entropy.mean())),
+        grey=histogram_distances(a.grey.mean(axis=0), b.grey.mean(axis=0), 1.0),
+        gradient=histogram_distances(a.gradient.mean(axis=0), b.gradient.mean(axis=0), STEEPEST),
+        spectrum=spectrum,
+        octaves=excess,
+        texture={
+            f"{name} at {distance} px": (
+                float(a.cooccurrence[:, i, j].mean()),
+                float(b.cooccurrence[:, i, j].mean()),
+            )
+            for i, name in enumerate(PROPERTIES)
+            for j, distance in enumerate(DISTANCES)
+        },
+        patterns={
+            f"{radius} px": histogram_distances(
+                a.patterns[:, i].mean(axis=0), b.patterns[:, i].mean(axis=0), 1.0
+            )[1]
+            for i, radius in enumerate(RADII)
+        },
+        kernel={
+            name: kernel_distance(real.features[name], value, seed)
+            for name, value in synthetic.features.items()
+        },
+        classifier={
+            name: classifier_test(real.features[name], value, seed)
+            for name, value in synthetic.features.items()
+        },
+        telling=[(real.names[i], float(shifts[i])) for i in order],
+        morphology=described,
+    )
+    return replace(found, notes=_words(found, real.pictures))
+
+
+def halves(real: Sample, seed: int = 0) -> Gap | None:
+    """The gap between two halves of the real images, a yardstick; None below 4 images."""
+    total = len(real.pictures.images)
+    if total < 4 or len(real.described) < 4:
+        return None
+    rng = np.random.default_rng(seed)
+    images, shapes = rng.permutation(total), rng.permutation(len(real.described))
+    first, second = (
+        part(real, np.sort(some), np.sort(described))
+        for some, described in zip(
+            np.array_split(images, 2), np.array_split(shapes, 2), strict=True
+        )
+    )
+    return replace(compare(first, second, seed), name="real halves", notes=[])
+
+
+def _words(gap: Gap, real: Pictures) -> list[str]:
+    """What a gap means: pixel size, morphology, then style."""
+    notes = []
+    if gap.pixel_size and real.pixel_size:
+        ratio = gap.pixel_size / real.pixel_size
+        if max(ratio, 1 / ratio) > SAME_PIXEL:
+            notes.append(
+                f"A pixel of {gap.name} is {gap.pixel_size:.4g} micrometres, one of {real.name} "
+                f"{real.pixel_size:.4g}: a structure of one size differs by a factor of "
+                f"{ratio:.2f} between the two. Simulate with --pixel-size "
+                f"{real.pixel_size:.4g}, or choose the scale by phasegen match {real.path}."
+            )
+    notes += gap.morphology.verdict(gap.name, str(real.path))
+    separable = {
+        name: test
+        for name, test in gap.classifier.items()
+        if test.accuracy > GOAL and test.p <= CHANCE
+    }
+    if not separable:
+        best = max(test.accuracy for test in gap.classifier.values())
+        notes.append(
+            f"A classifier tells patches of {gap.name} from real ones in {best:.0%} of the cases, "
+            f"which is chance or within the goal of {GOAL:.0%}."
+        )
+        return notes
+    name, test = max(separable.items(), key=lambda item: item[1].accuracy)
+    features = ", ".join(f"{what} ({shift:+.1f} sd)" for what, shift in gap.telling[:3])
+    also = "Style cannot be judged apart from it: a" if gap.morphology.off else "Style is off: a"
+    notes.append(
+        f"{also} classifier tells patches of {gap.name} from real ones in {test.accuracy:.0%} of "
+        f"the cases by {name} features (chance: {test.chance[0]:.0%} to {test.chance[1]:.0%}). "
+        f"Most differ {features}."
+    )
+    return notes
+
+
+def gains(gaps: Sequence[Gap], pictures: Sequence[Pictures]) -> list[str]:
+    """What each translation among some samples has gained over the store it was made from."""
+    found = []
+    places = [one.path.resolve() for one in pictures]
+    for gap, one in zip(gaps, pictures, strict=True):
+        if one.parent is None or one.parent.resolve() not in places:
+            continue
+        before = gaps[places.index(one.parent.resolve())]
+        for name in gap.kernel:
+            found.append(
+                f"From {before.name} to {gap.name}: KID of {name} features "
+                f"{before.kernel[name].value:.3f} to {gap.kernel[name].value:.3f}, classifier "
+                f"{before.classifier[name].accuracy:.2f} to {gap.classifier[name].accuracy:.2f}."
+            )
+    return found
