@@ -15,6 +15,7 @@ stress, to first order in the difference of the elastic constants: Li and Chen, 
 (1999); Hu and Chen, Acta Mater. 49, 1879 (2001).
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,10 +51,11 @@ class Cubic:
             "C11 + 2 C12": self.c11 + 2 * self.c12,
         }
         for name, value in criteria.items():
-            if not value > 0:
+            if not 0 < value < math.inf:
+                kind = "finite" if value > 0 else "positive"
                 raise InputError(
                     f"elastic constants ({self.c11:g}, {self.c12:g}, {self.c44:g})",
-                    f"the crystal is not stable: {name} = {value:g} is not positive",
+                    f"the crystal is not stable: {name} = {value:g} is not {kind}",
                     "Give C11, C12 and C44 in this order, and in the same unit",
                 )
 
@@ -87,7 +89,12 @@ class Misfit:
         Angle from the x axis of the image to a cube axis, degrees, anticlockwise on the screen
         (y points down). The z axis is a cube axis.
     scale : float
-        Energy density in the units of the simulation per unit of the elastic constants.
+        Energy density in the units of the simulation per unit of the elastic constants, at least 0.
+
+    Raises
+    ------
+    InputError
+        If a number is not finite, the scale negative, or the stress not one number for each axis.
     """
 
     strain: float
@@ -96,6 +103,19 @@ class Misfit:
     stress: tuple[float, float, float] = (0.0, 0.0, 0.0)
     angle: float = 0.0
     scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if len(self.stress) != 3:
+            problem = f"stress = {self.stress} has {len(self.stress)} components"
+            raise InputError("misfit", problem, "Give three, along the cube axes z, y, x")
+        values = {"strain": self.strain, "angle": self.angle, "scale": self.scale}
+        values |= {f"stress along {axis}": s for axis, s in zip("zyx", self.stress, strict=True)}
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise InputError("misfit", f"{name} = {value:g} is not finite", "Give a number")
+        if self.scale < 0:
+            problem = f"scale = {self.scale:g} is negative"
+            raise InputError("misfit", problem, "Give a positive number, or 0 for no misfit energy")
 
     @property
     def constants(self) -> Cubic:

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from scipy import fft
 
-from phasegen.equations import Array
+from phasegen.equations import Array, require_positive
 from phasegen.errors import InputError
 
 Boundary = Literal["periodic", "no-flux", "zero"]
@@ -34,7 +34,8 @@ class Grid:
     Raises
     ------
     InputError
-        If the spacing is not positive or a boundary is none of these.
+        If the spacing is not positive, there are no cells, or the precision or a boundary is none
+        of these.
     """
 
     shape: tuple[int, ...]
@@ -43,9 +44,13 @@ class Grid:
     boundary: Boundary | tuple[Boundary, ...] = "periodic"
 
     def __post_init__(self) -> None:
-        if not self.spacing > 0:
-            problem = f"spacing = {self.spacing:g} is not positive"
-            raise InputError("grid", problem, "Give a positive one")
+        require_positive("grid", {"spacing": self.spacing})
+        if not self.shape or min(self.shape) < 1:
+            problem = f"the shape {self.shape} holds no cells"
+            raise InputError("grid", problem, "Give at least one cell per axis")
+        if self.dtype not in ("float32", "float64"):
+            problem = f"the precision {self.dtype!r} is unknown"
+            raise InputError("grid", problem, "Give 'float32' or 'float64'")
         known = ("periodic", "no-flux", "zero")
         if len(self.boundaries) != len(self.shape) or not set(self.boundaries) <= set(known):
             remedy = f"Give one of {', '.join(known)}, for all axes or for each"

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from phasegen.equations import Array, GradientFlow
+from phasegen.equations import Array, GradientFlow, require_positive
 from phasegen.errors import InputError
 from phasegen.grid import Boundary, Grid
 from phasegen.integrators import Integrator, System, etdrk4
@@ -61,7 +61,7 @@ def trajectory(
     u : ndarray (fields, [Z,] Y, X)
         Initial fields; not changed.
     time : float
-        Duration, in the units of the mobility.
+        Duration, in the units of the mobility; nothing happens in 0.
     dt : float
         First time step, or the only one if not `adaptive`.
     tolerance : float
@@ -70,7 +70,9 @@ def trajectory(
         The same as a fraction of the change in the step. Slow coarsening needs this one: with a
         large step the stabiliser holds the fields back, by ever less than `tolerance` at a time.
     adaptive : bool
-        Whether the step follows the error estimate of the integrator, if it has one.
+        Whether the step follows the error estimate of the integrator, if it has one. With
+        fluctuations the estimate of a step sets the size of the next alone, and none is repeated: a
+        second draw for the steps that fluctuate most would make all fluctuations too small.
     dtype : str
         ``"float32"`` or ``"float64"``.
     spacing, boundary
@@ -91,10 +93,18 @@ def trajectory(
     BlowUpError
         If a field stops being finite, the energy rises or the step falls below 1e-6 of the first.
     InputError
-        If the fields are not those of the flow, or the temperature is negative or comes without a
-        generator, or the other way round.
+        If the fields are not those of the flow, a number is out of its range, or the temperature
+        comes without a generator, or the other way round.
     """
-    if temperature < 0 or (temperature > 0) != (rng is not None):
+    if not 0 <= time < math.inf:
+        problem = f"time = {time:g} is negative or not finite"
+        raise InputError("time stepping", problem, "Give a duration of at least 0")
+    require_positive("time stepping", {"dt": dt})
+    for name, value in {"tolerance": tolerance, "relative_tolerance": relative_tolerance}.items():
+        if not value > 0:
+            problem = f"{name} = {value:g} is not positive"
+            raise InputError("time stepping", problem, "Give a positive number")
+    if not 0 <= temperature < math.inf or (temperature > 0) != (rng is not None):
         problem = f"temperature = {temperature:g} makes no fluctuations"
         raise InputError("noise", problem, "Give one above 0 and a numpy.random.Generator, or none")
     if rng is not None:
@@ -119,7 +129,8 @@ def trajectory(
         new_spectrum, new_u, estimate = stepper(size)(spectrum, u, now)
         finite = math.isfinite(estimate.change)
         estimated = adaptive and estimate.order > 0
-        ratio = 0.0
+        repeatable = estimated and rng is None
+        ratio = 0.0 if finite else math.inf
         if finite and estimated:
             # The fields at rest change by rounding errors alone, hence the floor.
             allowed = relative_tolerance * estimate.change + tolerance / 300
@@ -128,10 +139,10 @@ def trajectory(
                 (estimate.error / tolerance) ** (1 / estimate.order),
                 (estimate.error / allowed) ** (1 / (estimate.order - 1)),
             )
-        if not finite or ratio > 1:
-            if not estimated or level < LOWEST:
-                raise BlowUpError(f"{'inaccurate' if finite else 'fields not finite'} {where}")
-            level -= 4 if not finite else 2 if ratio > 2 else 1
+        if (ratio > 1 and level < LOWEST) or not (finite or repeatable):
+            raise BlowUpError(f"{'inaccurate' if finite else 'fields not finite'} {where}")
+        level += _rungs(ratio) if estimated else 0
+        if ratio > 1 and repeatable:
             continue
         spectrum, u, now, steps = new_spectrum, new_u, now + size, steps + 1
         if descends and (steps % WATCH == 0 or now >= time):
@@ -139,7 +150,13 @@ def trajectory(
             if not seen - before <= RISE * max(abs(before), scale):
                 raise BlowUpError(f"energy rose from {before:.6g} to {seen:.6g} {where}")
         yield now, u.reshape(shape)
-        level += (0 if ratio > 0.64 else 1 if ratio > 0.4 else 2) if estimated else 0
+
+
+def _rungs(ratio: float) -> int:
+    """Rungs of the ladder to go up, or down, after a step of that ratio to the best one."""
+    if ratio > 1:
+        return -4 if math.isinf(ratio) else -2 if ratio > 2 else -1
+    return 0 if ratio > 0.64 else 1 if ratio > 0.4 else 2
 
 
 def run(flow: GradientFlow, u: Array, time: float, **control: Any) -> Array:

@@ -1,7 +1,7 @@
 """Phase-field equations: each file builds one `GradientFlow`, which every integrator can run."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,11 @@ class GradientFlow:
         \delta F/\delta u)`. It costs further transforms, two per axis.
     source : callable, optional
         ``source(time)``: a rate that is added in every cell, (fields, cells).
+
+    Raises
+    ------
+    InputError
+        If there is not one number for each field, or one is negative or not finite.
     """
 
     names: tuple[str, ...]
@@ -62,6 +67,16 @@ class GradientFlow:
     interaction: Callable[[Array], Array] | None = None
     relative_mobility: Callable[[Array], Array] | None = None
     source: Callable[[float], Array] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("conserved", "mobility", "gradient", "stabiliser"):
+            values = getattr(self, name)
+            if len(values) != len(self.names):
+                problem = f"{name} has {len(values)} entries for {len(self.names)} fields"
+                raise InputError("flow", problem, "Give one for each field")
+            if not all(0 <= value < math.inf for value in values):
+                problem = f"{name} = {values} is negative or not finite"
+                raise InputError("flow", problem, "Give numbers of at least 0")
 
     def explicit_symbol(self, k2: Array) -> Array:
         """Factor of the explicit potential in Fourier space, (fields, modes): -M k^2 or -M."""
@@ -104,18 +119,40 @@ def require_valid(
     Raises
     ------
     InputError
-        If a parameter is not positive, or the interface is thinner than `THINNEST`.
+        If a parameter is not positive and finite, or the interface thinner than `THINNEST`.
     """
     values = {"mobility": mobility, "gradient": gradient, "barrier": barrier, "high - low": span}
-    values["spacing"] = spacing
+    require_positive(equation, values | {"spacing": spacing})
+    require_resolved(equation, interface_width(gradient, barrier, span), gradient, spacing)
+
+
+def require_positive(source: str, values: Mapping[str, float]) -> None:
+    """Refuse numbers, by their names, that are not positive and finite.
+
+    Raises
+    ------
+    InputError
+        For the first of them.
+    """
     for name, value in values.items():
-        if not value > 0:
-            raise InputError(equation, f"{name} = {value:g} is not positive", "Give a positive one")
-    width = interface_width(gradient, barrier, span) / spacing
-    if width < THINNEST:
+        if not 0 < value < math.inf:
+            kind = "finite" if value > 0 else "positive"
+            raise InputError(source, f"{name} = {value:g} is not {kind}", "Give a positive number")
+
+
+def require_resolved(equation: str, width: float, gradient: float, spacing: float) -> None:
+    """Refuse an interface of that width (10-90 %) and gradient coefficient on too coarse a grid.
+
+    Raises
+    ------
+    InputError
+        If it is thinner than `THINNEST`.
+    """
+    cells = width / spacing
+    if cells < THINNEST:
         raise InputError(
             equation,
-            f"an interface of {width:.3g} cells (10-90 %) is too thin for the grid",
-            f"Refine the grid to a spacing of {spacing * width / THINNEST:.3g}, "
-            f"or raise the gradient to {gradient * (THINNEST / width) ** 2:.3g}",
+            f"an interface of {cells:.3g} cells (10-90 %) is too thin for the grid",
+            f"Refine the grid to a spacing of {width / THINNEST:.3g}, "
+            f"or raise the gradient to {gradient * (THINNEST / cells) ** 2:.3g}",
         )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import optimize
 
-from phasegen.equations import THINNEST, Array, GradientFlow
+from phasegen.equations import Array, GradientFlow, require_positive, require_resolved
 from phasegen.errors import InputError
 from phasegen.kernels.regular_solution import mixing_energy, mixing_potential
 
@@ -33,7 +33,7 @@ def regular_solution(
     interaction : float
         :math:`\chi`; above :math:`(N_1^{-1/2} + N_2^{-1/2})^2 / 2` the two do not mix.
     lengths : tuple of float
-        :math:`N_1, N_2`, segments per molecule.
+        :math:`N_1, N_2`, segments per molecule, at least 1.
     spacing : float
         Of the grid that is to resolve the interface.
     relative_mobility : callable, optional
@@ -42,24 +42,19 @@ def regular_solution(
     Raises
     ------
     InputError
-        If a parameter is not positive, the components mix, or the interface is thinner than 3
+        If a parameter is out of its range, the components mix, or the interface is thinner than 3
         cells.
 
     References
     ----------
     Flory, J. Chem. Phys. 10, 51 (1942); Cahn and Hilliard, J. Chem. Phys. 28, 258 (1958).
     """
-    for name, value in {"mobility": mobility, "gradient": gradient, "spacing": spacing}.items():
-        if not value > 0:
-            problem = f"{name} = {value:g} is not positive"
-            raise InputError("regular solution", problem, "Give a positive one")
-    first, second = lengths
+    values = {"mobility": mobility, "gradient": gradient, "spacing": spacing}
+    require_positive("regular solution", values)
     low, high = binodal(interaction, lengths)
-    width = _width(gradient, interaction, lengths) / spacing
-    if width < THINNEST:
-        problem = f"an interface of {width:.3g} cells (10-90 %) is too thin for the grid"
-        remedy = f"Raise the gradient to {gradient * (THINNEST / width) ** 2:.3g}"
-        raise InputError("regular solution", problem, remedy)
+    width = _width(gradient, interaction, lengths)
+    require_resolved("regular solution", width, gradient, spacing)
+    first, second = lengths
     least, most = low / 10, 1 - (1 - high) / 10
     numbers = (1 / first, 1 / second, interaction, least, most)
 
@@ -90,11 +85,14 @@ def binodal(interaction: float, lengths: tuple[float, float] = (1.0, 1.0)) -> tu
     Raises
     ------
     InputError
-        If the components mix in any proportion.
+        If a length is less than 1, or the components mix in any proportion.
     """
+    if len(lengths) != 2 or not all(1 <= length < math.inf for length in lengths):
+        problem = f"lengths = {lengths} are no segments per molecule"
+        raise InputError("regular solution", problem, "Give two numbers of at least 1")
     first, second = lengths
     critical = (first**-0.5 + second**-0.5) ** 2 / 2
-    if not interaction > 1.02 * critical:
+    if not 1.02 * critical < interaction < math.inf:
         problem = f"interaction = {interaction:g} makes no two phases"
         remedy = f"Give one above {1.02 * critical:.3g}: the critical one is {critical:.3g}"
         raise InputError("regular solution", problem, remedy)

@@ -74,23 +74,34 @@ def test_no_flux_box_is_a_quarter_of_its_periodic_mirror_image() -> None:
     assert 4 * energy(flow, box, boundary="no-flux") == pytest.approx(energy(flow, whole))
 
 
-@pytest.mark.parametrize("relative", [None, np.ones_like], ids=["constant", "flux"])
-def test_fluctuations_have_the_structure_factor_of_equilibrium(relative) -> None:
+@pytest.mark.parametrize(
+    ("relative", "control"),
+    [
+        (None, {"adaptive": False, "integrator": etdrk2}),
+        (np.ones_like, {"adaptive": False, "integrator": etdrk2}),
+        (None, {"tolerance": 8e-6}),
+    ],
+    ids=["constant", "flux", "adaptive"],
+)
+def test_fluctuations_have_the_structure_factor_of_equilibrium(relative, control) -> None:
     """Within a phase <|c_k|^2> = k_B T / (f'' + kappa k^2) per volume, at any mobility."""
     cells, spacing, temperature, mobility = 16, 1.5, 1e-4, 2.0
     flow = cahn_hilliard(mobility, gradient=4.0, spacing=spacing, relative_mobility=relative)
     rng = np.random.default_rng(5)
     grid = Grid((cells, cells), "float64", spacing)
-    power, samples = np.zeros(grid.k2.size), 0
-    control = {"dt": 0.05, "adaptive": False, "dtype": "float64", "integrator": etdrk2}
+    power, duration, before, sizes = np.zeros(grid.k2.size), 0.0, 5.0, set()
+    control = {"dt": 0.05, "dtype": "float64"} | control
     thermal = {"spacing": spacing, "temperature": temperature, "rng": rng}
     path = trajectory(flow, np.zeros((1, cells, cells)), 100.0, **control, **thermal)
     for time, u in path:
         if time > 5:
-            power += np.abs(grid.forward(u.reshape(1, -1))[0]) ** 2
-            samples += 1
+            power += np.abs(grid.forward(u.reshape(1, -1))[0]) ** 2 * (time - before)
+            duration += time - before
+            sizes.add(round(time - before, 6))
+            before = time
         assert abs(u.mean()) < 1e-13
-    measured = power / samples * grid.cell / cells**2
+    assert (len(sizes) > 2) == control.get("adaptive", True)
+    measured = power / duration * grid.cell / cells**2
     k2 = grid.k2
     # Long waves relax too slowly to be sampled well, the shortest within a step.
     band = (k2 > 0.2) & (k2 < 1.5)
@@ -109,6 +120,25 @@ def test_fluctuations_are_those_of_the_generator() -> None:
     assert not np.array_equal(first, after(2))
     with pytest.raises(InputError, match=r"temperature = 0.1 makes no fluctuations"):
         run(flow, u, 1.0, temperature=0.1)
+
+
+def test_no_step_is_drawn_again_for_its_fluctuations() -> None:
+    """Else the largest fluctuations are those that are drawn again, smaller."""
+    used = 0
+
+    class Counting(np.random.Generator):
+        def standard_normal(self, *arguments, **options):
+            nonlocal used
+            used += 1
+            return super().standard_normal(*arguments, **options)
+
+    thermal = {"temperature": 1e-2, "rng": Counting(np.random.PCG64(3)), "tolerance": 1e-4}
+    times = [t for t, _ in trajectory(cahn_hilliard(), np.zeros((1, 16, 16)), 3.0, **thermal)]
+    steps = np.diff([0.0, *times])
+    # The first step is far from accurate, and those that follow are smaller.
+    assert steps[0] == pytest.approx(0.05)
+    assert steps[10] < 0.03
+    assert used == 2 * len(steps)
 
 
 @pytest.mark.parametrize(("interaction", "lengths"), [(2.5, (1.0, 1.0)), (1.4, (4.0, 1.0))])
@@ -140,7 +170,7 @@ def test_regular_solution_refuses_what_mixes() -> None:
     assert low + high == pytest.approx(1)
     with pytest.raises(InputError, match=r"interaction = 1.9 makes no two phases"):
         regular_solution(interaction=1.9)
-    with pytest.raises(InputError, match=r"too thin.*Raise the gradient"):
+    with pytest.raises(InputError, match=r"too thin.*raise the gradient"):
         regular_solution(gradient=0.1)
 
 

@@ -38,21 +38,6 @@ def _front_velocity(spacing: int, driving_force: float, advance: float = 24.0) -
     return float(np.polyfit(np.array(times)[late], np.array(widths)[late], 1)[0] / 2)
 
 
-def test_potential_is_the_derivative_of_the_bulk_energy() -> None:
-    flow = eutectic(0.15, -0.3, well=1.3, stiffness=0.8, barrier=1.2)
-    rng = np.random.default_rng(0)
-    u = np.stack([rng.uniform(-1.2, 1.2, 6), rng.uniform(-0.2, 1.2, 6)])
-    potential = np.empty_like(u)
-    flow.potential(u, potential)
-    step = 1e-5
-    for index in np.ndindex(*u.shape):
-        up, down = u.copy(), u.copy()
-        up[index] += step
-        down[index] -= step
-        slope = (flow.bulk_energy(up) - flow.bulk_energy(down)) / (2 * step)
-        assert potential[index] == pytest.approx(slope, rel=1e-7, abs=1e-8)
-
-
 def test_energy_falls_and_the_concentration_stays() -> None:
     flow, u = eutectic(0.2), _slab(24, 64, 10.0)
     u[0] += 0.1 * np.random.default_rng(1).standard_normal(u[0].shape)
