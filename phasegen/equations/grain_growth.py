@@ -49,6 +49,7 @@ from phasegen.equations import Array
 from phasegen.errors import InputError
 from phasegen.kernels import grain_boxes as boxes
 from phasegen.kernels import grain_growth as kernels
+from phasegen.kernels.lanes import LANES
 from phasegen.stepping import BlowUpError
 
 WIDTH = 7.0
@@ -234,20 +235,19 @@ def evolve(
         np.float32(x)
         for x in (1 + tau * (curvature - 2 * axes), tau, tau * curvature / 2, SUM_ERROR)
     ]
-    phi, spans = grains.phi.copy(), None
-    # Whole rows: a span lies in one strip.
-    strip = int(grains.grid[2]) * math.ceil(kernels.STRIP / int(grains.grid[2]))
+    phi, blocks = grains.phi.copy(), None
     for step in range(steps):
         kernels.fill_frames(phi, *grains.table, grains.periodic)
-        if spans is None:
-            spans = kernels.find_spans(phi, *grains.table, grains.periodic, strip)
+        if blocks is None:
+            blocks = kernels.find_blocks(phi, *grains.table, grains.periodic)
             spare = phi.copy()
-        if not kernels.step(phi, spare, *spans[:3], strip, *factors):
+        sound, spread = kernels.step(phi, spare, *blocks, *factors)
+        if not sound:
             at = f"step {step} (t = {step * dt:.6g}) with dt = {dt:.3g}"
             raise BlowUpError(f"a cell without a grain or not finite at {at}")
         phi, spare = spare, phi
-        if kernels.spread(phi, spans[3]):
-            spans = None
+        if spread:
+            blocks = None
             if boxes.touch(phi, *grains.table, grains.periodic):
                 grains = _fit(replace(grains, phi=phi))
                 phi = grains.phi
@@ -275,14 +275,21 @@ def energy_of(grains: Grains, energy: float = 1.0, width: float = WIDTH) -> floa
 
 def _boxes(first: Array, length: Array, grid: Array, periodic: bool) -> tuple[Array, Array]:
     """Origin and size of boxes with `MARGIN` around the cells from `first` on."""
+    # Along the rows the box goes on to the ends of blocks, which leaves more.
     margin = np.where(grid > 1, MARGIN, 0)
-    low, size = first - margin, length + 2 * margin
+    low, high = first - margin, first + length + margin
     if periodic:
-        whole = size >= grid
-        return np.where(whole, 0, low % grid), np.where(whole, grid, size)
-    high = np.minimum(low + size, grid)
-    low = np.maximum(low, 0)
-    return low, high - low
+        around = low // grid * grid
+        low, high = low - around, high - around
+    else:
+        low, high = np.maximum(low, 0), np.minimum(high, grid)
+    row = grid[2]
+    low[:, 2] = np.minimum(low[:, 2], row - LANES) // LANES * LANES
+    beyond = np.where(high[:, 2] > row, row, 0)
+    end = -((beyond - high[:, 2]) // LANES) * LANES
+    high[:, 2] = beyond + np.where(end > row - LANES, row, end)
+    whole = high - low >= grid
+    return np.where(whole, 0, low), np.where(whole, grid, high - low)
 
 
 def _neighbours_first(origin: Array) -> Array:
@@ -293,6 +300,9 @@ def _neighbours_first(origin: Array) -> Array:
 def _allocate(
     shape: tuple[int, ...], periodic: bool, names: Array, origin: Array, size: Array
 ) -> Grains:
+    if shape[-1] < LANES:
+        problem = f"a grid with rows of {shape[-1]} cells"
+        raise InputError("grain growth", problem, f"Make them {LANES} or longer")
     padded = size + 2 * np.array([len(shape) == 3, 1, 1])
     end = np.cumsum(padded.prod(axis=1))
     start = np.concatenate([[0], end[:-1]])
