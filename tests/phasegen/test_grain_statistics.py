@@ -23,13 +23,16 @@ def _snapshots(
     return seen
 
 
-def _sides(labels: Array) -> Array:
-    """Number of neighbours of every grain, by name."""
+def _neighbours(labels: Array) -> dict[int, set[int]]:
+    """Of every grain, by name."""
     pairs = np.concatenate(
         [np.stack([labels, np.roll(labels, -1, axis)], -1).reshape(-1, 2) for axis in (0, 1)]
     )
-    unique = np.unique(np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1), axis=0)
-    return np.bincount(unique.ravel(), minlength=int(labels.max()) + 1)
+    found: dict[int, set[int]] = {name: set() for name in np.unique(labels).tolist()}
+    for one, other in np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0).tolist():
+        found[one].add(other)
+        found[other].add(one)
+    return found
 
 
 def _exponent(snapshots: list[tuple[float, Grains]]) -> float:
@@ -51,22 +54,26 @@ def test_two_dimensional_grain_growth() -> None:
     assert 0.45 < _exponent(snapshots) < 0.55
     sides, numbers, rates, sizes = [], [], [], []
     for (before, grains), (after, later) in pairwise(snapshots[4:]):
-        count, again = _sides(grains.labels), _sides(later.labels)
-        sides.append(count[grains.names].mean())
-        area = dict(zip(grains.names, grains.volumes, strict=True))
-        for name, volume in zip(later.names, later.volumes, strict=True):
-            if count[name] == again[name] and volume > 150:
-                numbers.append(count[name])
-                rates.append((volume - area[name]) / (after - before))
+        near, again = _neighbours(grains.labels), _neighbours(later.labels)
+        sides.append(np.mean([len(around) for around in near.values()]))
+        old, new = (dict(zip(g.names, g.volumes, strict=True)) for g in (grains, later))
+        for name in near.keys() & again.keys():
+            # A grain of less than three squares of the boundary's width collapses faster than its
+            # sides say, and what it loses its neighbours gain: with those the slope is 1.10 pi/3, without 1.04.
+            around = [name, *near[name]]
+            if near[name] == again[name] and min(min(old[g], new[g]) for g in around) > 150:
+                numbers.append(len(near[name]))
+                rates.append((new[name] - old[name]) / (after - before))
         radius = np.sqrt(grains.volumes)
         sizes.append(radius / radius.mean())
     # Euler on a torus: three boundaries to a junction leave six sides to a grain. The labels miss
     # the shortest of them and the smallest grains' neighbours.
     assert 5.85 < np.mean(sides) <= 6
     # von Neumann (1952), Mullins (1956): dA/dt = pi/3 M sigma (n - 6).
+    assert len(numbers) > 500
     slope, intercept = np.polyfit(numbers, rates, 1)
-    assert slope == pytest.approx(np.pi / 3, rel=0.15)
-    assert -intercept / slope == pytest.approx(6, abs=0.15)
+    assert slope == pytest.approx(np.pi / 3, rel=0.05)
+    assert -intercept / slope == pytest.approx(6, abs=0.1)
     # Broad, symmetric rather than lognormal (whose skewness is above 1 at this spread), and cut off
     # below 2.5 mean radii: Kim, Kim and Suzuki, Phys. Rev. E 74, 061605 (2006).
     size = np.concatenate(sizes)
