@@ -108,6 +108,34 @@ def test_martensite_has_its_share_and_sits_on_the_boundaries(share: float) -> No
     assert on_boundary > 1.6 * share
 
 
+ISLANDS = {"magnification": 1.0, "martensite": 0.12, "grain_size": 24.0, "island_size": 8.0}
+ISLANDS |= {"groove": 2.0, "laths": 0.2}
+
+
+def _corners(seed: int) -> Array:
+    """Number of ferrite grains that meet in every square of four cells (120, 120)."""
+    rng = np.random.default_rng(seed)
+    labels = dual_phase.polycrystal((120, 120), 24.0, dual_phase.GROWTH, rng).labels
+    four = [np.roll(labels, step, (0, 1)) for step in ((0, 0), (-1, 0), (0, -1), (-1, -1))]
+    return 1 + (np.diff(np.sort(four, axis=0), axis=0) > 0).sum(axis=0)
+
+
+def test_martensite_takes_the_triple_junctions_first() -> None:
+    mask = dual_phase.grow(ISLANDS | {"wetting": 1.0}, (120, 120), np.random.default_rng(0))[1]
+    meeting = _corners(0)
+    assert (meeting >= 3).sum() > 30
+    assert mask[meeting >= 3].mean() > 1.75 * mask[meeting == 2].mean()
+
+
+def test_martensite_that_wets_spreads_along_the_boundaries() -> None:
+    meeting, covered = _corners(0), []
+    for wetting in (0.0, 4.0):
+        given = ISLANDS | {"wetting": wetting}
+        mask = dual_phase.grow(given, (120, 120), np.random.default_rng(0))[1]
+        covered.append(mask[meeting >= 2].mean())
+    assert covered[1] > 1.1 * covered[0]
+
+
 @pytest.mark.parametrize("recipe", [grains.RECIPE, dual_phase.RECIPE], ids=lambda r: r.name)
 def test_volumes(recipe: Recipe) -> None:
     shape = (30, 36, 42)

@@ -7,11 +7,20 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from phasegen import campaign
 from phasegen.equations import interface_width
 from phasegen.errors import InputError
 from phasegen.masks import label_periodic
 from phasegen.microscope import MicroscopeRanges
-from phasegen.recipes import RECIPES, find, gamma_prime, porous, precipitates, spinodal
+from phasegen.recipes import (
+    RECIPES,
+    find,
+    gamma_prime,
+    gamma_prime_rafted,
+    porous,
+    precipitates,
+    spinodal,
+)
 from phasegen.recipes.recipe import Recipe
 
 SIZE = 150
@@ -106,6 +115,45 @@ def test_gamma_prime_keeps_its_fraction_and_precipitate_free_zone() -> None:
         areas = np.bincount(instance.ravel())
         large = np.setdiff1d(np.arange(1, len(areas)), tertiary)
         assert np.median(areas[tertiary]) < 0.2 * np.median(areas[large])
+
+
+def test_tertiary_nuclei_keep_the_free_zone() -> None:
+    """Before they grow, their centres are the zone away from the secondary particles."""
+    fixed = {"magnification": 1.0, "volume_fraction": 0.42, "ageing_time": 5.0, "cluster": 26.0}
+    fixed |= {"nucleus_spacing": 14.0, "nucleus_radius": 7.0, "free_zone": 12.0}
+    fixed |= {"tertiary_spacing": 8.0, "tertiary_radius": 3.5, "second_time": 0.05}
+    _, mask, instance, _ = gamma_prime.grow(fixed, (128, 128), np.random.default_rng(0))
+    far = ndimage.distance_transform_edt(np.tile(mask != 2, (3, 3)))[128:256, 128:256]
+    tertiary = np.unique(instance[mask == 1])
+    # Distance falls off evenly across a nucleus, but for the middle of a matrix channel.
+    centres = ndimage.mean(far, instance, tertiary)
+    assert len(tertiary) > 3
+    assert 0.75 * 12.0 < centres.min() < 1.1 * 12.0
+
+
+@pytest.mark.slow
+def test_gamma_prime_has_the_length_asked_for_in_micrometres() -> None:
+    """Mean distance along lines from one secondary particle to the next, within 12 %."""
+    asked = campaign.Simulation(
+        recipe="gamma-prime", samples=3, shape=(192, 192), pixel_size=0.02, length=1.4, seed=4
+    )
+    walls = 0.0
+    for drawn, seed in zip(asked.draws(), asked.seeds().tolist(), strict=True):
+        secondary = campaign.samples(asked, [drawn], seed)[0]["mask"] == 2
+        walls += sum((secondary != np.roll(secondary, 1, axis)).mean() for axis in (0, 1)) / 2 / 3
+    # A line enters and leaves every particle.
+    assert 0.02 * 2 / walls == pytest.approx(1.4, rel=0.12)
+
+
+def test_elastic_energy_is_that_of_the_cell_and_of_the_interface() -> None:
+    """Elastic energy of a cell over that of its face, in joules as in the model."""
+    c11, c12, c44, strain, cell, face = 210e9, 146e9, 97e9, 0.0025, 18e-9, 0.015
+    stress = (c11 + 2 * c12) * strain
+    # Khachaturyan's B for plates normal to [100] and to [110] of a dilatational misfit.
+    stiffness = np.array([c11, (c11 + c12 + 2 * c44) / 2])
+    physical = (3 * stress * strain - stress**2 / stiffness) * cell / face
+    kernel = gamma_prime_rafted._misfit(0.25, 0.0, 0.0).kernel(np.array([[0.0, 1.0], [1.0, 1.0]]))
+    np.testing.assert_allclose(kernel / gamma_prime_rafted.MODEL_ENERGY, physical, rtol=1e-9)
 
 
 def test_spinodal_keeps_its_composition_and_coarsens() -> None:

@@ -5,7 +5,8 @@ import pytest
 
 from phasegen import campaign
 from phasegen.errors import InputError
-from phasegen.recipes import find
+from phasegen.microscope import MicroscopeRanges
+from phasegen.recipes import RECIPES, find
 from phasegen.store import digest, open_store, verify
 
 CUT = campaign.Simulation(
@@ -16,6 +17,18 @@ CUT = campaign.Simulation(
     seed=3,
     parameters={"magnification": 2.0, "time": [60, 90], "composition": 0.4},
 )
+
+
+SLOW = {"gamma-prime"}
+
+MANY = {
+    "grains": {"grain_size": 14, "growth": 1.3, "groove": 2},
+    "dual-phase": {"grain_size": 14, "island_size": 7, "groove": 2, "martensite": 0.2},
+    "precipitates": {"nuclei": 9, "diameter": 9},
+    "gamma-prime": {"cluster": 8, "nucleus_radius": 4, "nucleus_spacing": 8, "ageing_time": 4},
+    "gamma-prime-rafted": {"spacing": 12, "ageing_time": 10, "creep_time": 0},
+}
+"""Small particles, so that a tiny volume holds several."""
 
 
 def complete(path, settings=CUT, workers=1):
@@ -78,14 +91,41 @@ def test_two_workers_cut_the_same_sections(cut, tmp_path):
     assert digest(tmp_path / "a.zarr") == digest(cut)
 
 
-@pytest.mark.parametrize("name", ["gamma-prime", "precipitates", "porous"])
+def same_particles(a, b):
+    """Whether two label images have the same background and the same parts, numbers aside."""
+    first, second = {0: 0}, {0: 0}
+    pairs = zip(a.ravel().tolist(), b.ravel().tolist(), strict=True)
+    return all(first.setdefault(i, j) == j and second.setdefault(j, i) == i for i, j in pairs)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in RECIPES]
+)
 def test_a_section_of_any_recipe_is_the_section_of_its_volume(name):
-    volume = campaign.simulate(name, shape=(36, 36, 36), seed=1, magnification=1)
-    section = volume.section(11)
-    assert section.fields.shape == (find(name).fields, 36, 36)
-    np.testing.assert_array_equal(section.mask, volume.mask[11])
-    np.testing.assert_array_equal(section.instance > 0, volume.instance[11] > 0)
-    assert section.instance.max() == len(np.unique(section.instance[section.instance > 0]))
+    """The volume is grown by the recipe alone, and cut here by plain indexing."""
+    shape, seed, z = (32, 36, 40), 1, 13
+    recipe = find(name)
+    given = {"magnification": 1.6} | MANY.get(name, {})
+    drawn = recipe.ranges.load(**given).draw(np.random.default_rng(seed))
+    drawn |= MicroscopeRanges().draw(np.random.default_rng(seed))
+    settings = campaign.Simulation(recipe=name, shape=shape, slice=32, keep_fields=True)
+    cut = [drawn | {"section": section} for section in (0, z)]
+    sample = campaign.samples(settings, cut, seed)[1]
+
+    _, mask, instance, fields = recipe.grow(drawn, shape, np.random.default_rng(seed))
+    assert (fields.shape, np.ptp(mask[z])) == ((recipe.fields, *shape), np.ptp(mask))
+    np.testing.assert_array_equal(sample["mask"], mask[z])
+    np.testing.assert_array_equal(sample["field"], fields[:, z].astype(np.float16))
+    assert same_particles(sample["instance"], instance[z])
+    numbers = np.unique(sample["instance"])
+    np.testing.assert_array_equal(numbers[numbers > 0], 1 + np.arange(sample["instance"].max()))
+
+
+def test_particles_are_compared_whatever_their_numbers():
+    a = np.array([[1, 1, 0], [2, 0, 3]])
+    assert same_particles(a, np.array([[7, 7, 0], [9, 0, 4]]))
+    for other in ([[7, 7, 0], [7, 0, 4]], [[7, 8, 0], [9, 0, 4]], [[7, 7, 5], [9, 0, 4]]):
+        assert not same_particles(a, np.array(other))
 
 
 @pytest.mark.parametrize("shape", [64, (32, 64, 64)])
