@@ -171,7 +171,7 @@ def test_boxes_hold_what_a_grid_per_grain_would() -> None:
 def test_work_does_not_grow_with_the_number_of_grains() -> None:
     """Ten times the grains of one size on ten times the cells: the boxes are as large per cell.
 
-    And tenfold the grains on one grid need not tenfold the memory of a grid per grain, but twice.
+    And on one grid more grains need no more than a few grids of memory.
     """
     few, many, dense = (
         evolve(_polycrystal(n, shape), 4.0).phi.size / np.prod(shape)

@@ -59,7 +59,8 @@ def test_two_dimensional_grain_growth() -> None:
         old, new = (dict(zip(g.names, g.volumes, strict=True)) for g in (grains, later))
         for name in near.keys() & again.keys():
             # A grain of less than three squares of the boundary's width collapses faster than its
-            # sides say, and what it loses its neighbours gain: with those the slope is 1.10 pi/3, without 1.04.
+            # sides say, and what it loses its neighbours gain: with those the slope is 1.10 pi/3,
+            # without 1.04.
             around = [name, *near[name]]
             if near[name] == again[name] and min(min(old[g], new[g]) for g in around) > 150:
                 numbers.append(len(near[name]))
