@@ -1,21 +1,23 @@
 """Dendrites: equiaxed crystals that branch as they grow into an undercooled melt.
 
-Crystals of random orientation nucleate one after the other, the fewer the more the latent heat (in
-an alloy: the rejected solute) of the growing ones takes the undercooling away. Their tips grow
-along the cube axes, where the interface energy is largest; fluctuations make the sides branch;
-arms stop where they meet the diffusion field of others. The whole is quenched at a share of the
-solid fraction that the undercooling allows, so what was left between the arms shows as a matrix.
+Crystals of random orientation nucleate one after the other, where the latent heat (in an alloy: the
+rejected solute) of the growing ones has not taken the undercooling away. Their tips grow along the
+cube axes, where the interface energy is largest; fluctuations make the sides branch; arms stop
+where they meet the diffusion field of others. The whole is quenched at a share of the solid
+fraction that the undercooling allows, so what was left between the arms shows as a matrix.
 
 It stands for primary dendrites of cubic metals in castings: aluminium in Al-Cu (3-10 % of Cu;
 anisotropy 0.01-0.02), gamma in nickel superalloys (0.02-0.03), and the transparent model substance
 succinonitrile (0.005); higher ones here make up for the few tip radii that an image holds. The
 distance of secondary arms in castings is 10-100 um, of grains 0.1-2 mm. Growth is that of the
-thin-interface model, with a diffusion so fast that its interface is not quite in equilibrium.
-Lengths are in grid cells, of one interface thickness W_0 each; the scale is set by
-`magnification`, the number of image pixels per cell.
+thin-interface model, whose tips are a few interface thicknesses W_0 in radius; the noise stands for
+the fluctuations and particles of a real melt and is as large as makes side arms at this size.
+Lengths are in grid cells, of one W_0 each; the scale is set by `magnification`, the number of image
+pixels per cell.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -31,27 +33,34 @@ from phasegen.equations.solidification import (
     solidify,
     undercooled,
 )
+from phasegen.errors import InputError
 from phasegen.masks import coarse, label_variants, magnify
 from phasegen.nucleation import nucleate, nucleation_rate
 from phasegen.recipes.recipe import Recipe
 
-DIFFUSIVITY, NOISE = 10.0, 0.02
-"""Of the model; the noise is as little as makes arms branch."""
+DIFFUSIVITY, NOISE = 5.0, 0.25
+"""Of the model: tips of about 3 cells in radius, and as much noise as makes their sides branch."""
 
 RADIUS = 5.0
-"""Of a nucleus, cells: as small as the interface lets it be, far above d_0 / undercooling = 0.1."""
+"""Of a nucleus, cells: as small as the interface lets it be, far above d_0 / undercooling = 0.3."""
 
 STRETCH = 2.0
 """Time between two looks at the undercooling and the solid fraction."""
 
-BURST = 30.0
+BURST = 10.0
 """Time in which as many nuclei would form in a fresh melt as its grains have room."""
+
+APART = 0.75
+"""Least distance of two nuclei over the mean one."""
 
 BARRIER = 15.0
 """Nucleation barrier in the fresh melt, kT: at 0.8 of its undercooling the rate is 1 % or less."""
 
-LONGEST = 2000.0
-"""Time after which a sample is quenched at last: the arms coarsen, the solid hardly grows."""
+CALM = 4.0
+"""Time without noise at last, which smooths what it left on the sides at the size of a cell."""
+
+LONGEST = 2500.0
+"""Time after which growth that has not come to its end is given up."""
 
 
 def _orientable(bounds: tuple[float, float]) -> tuple[float, float]:
@@ -63,15 +72,15 @@ def _orientable(bounds: tuple[float, float]) -> tuple[float, float]:
 class Ranges(Config):
     """Ranges from which each sample draws; lengths in grid cells."""
 
-    magnification: AtLeastOne = Field((1.0, 1.6), description="image pixels per grid cell, about")
+    magnification: AtLeastOne = Field((1.1, 1.4), description="image pixels per grid cell, about")
     undercooling: Share = Field(
-        (0.5, 0.62), description="in units of latent heat / heat capacity: final solid fraction"
+        (0.56, 0.62), description="in units of latent heat / heat capacity: final solid fraction"
     )
     anisotropy: Annotated[Positive, AfterValidator(_orientable)] = Field(
-        (0.045, 0.062), description="of the interface energy, below 1/15"
+        (0.053, 0.062), description="of the interface energy, below 1/15"
     )
-    grain_spacing: Positive = Field((100.0, 180.0), description="mean distance of crystals, about")
-    solidified: Share = Field((0.8, 0.96), description="share of the final solid fraction")
+    grain_spacing: Positive = Field((300.0, 450.0), description="mean distance of crystals")
+    solidified: Share = Field((0.6, 0.8), description="share of the final solid fraction")
 
 
 def grow(
@@ -84,15 +93,33 @@ def grow(
     melt = undercooled(cells, p["undercooling"])
     sites = rng.uniform(0, 1, (1, len(cells))) * cells - 0.5
     melt = _seed(model, melt, sites, rng)
+    wanted = p["solidified"] * p["undercooling"]
+    if _solid_share(melt) > wanted / 2:
+        raise InputError(
+            f"undercooling = {p['undercooling']:.3g}",
+            f"allows so little solid that a nucleus takes most of it in {min(cells)} cells",
+            "Choose a larger one, or simulate a larger picture",
+        )
     for _ in range(round(LONGEST / STRETCH)):
         fresh = -melt.temperature / p["undercooling"] * (melt.phase < 0)
         rate = _rate(fresh) / BURST / p["grain_spacing"] ** len(cells)
-        new = nucleate(rate, STRETCH, rng, p["grain_spacing"] / 2, sites)
+        new = nucleate(rate, STRETCH, rng, APART * p["grain_spacing"], sites)
         melt = _seed(model, melt, new, rng)
         sites = np.concatenate([sites, new])
         melt = solidify(model, melt, STRETCH, rng)
-        if (melt.phase.mean() + 1) / 2 > p["solidified"] * p["undercooling"]:
+        if _solid_share(melt) > wanted:
             break
+        if melt.phase.max() < 0:
+            source = f"undercooling = {p['undercooling']:.3g}"
+            raise InputError(source, "is too little: the nuclei melt again", "Choose a larger one")
+    else:
+        raise InputError(
+            f"undercooling = {p['undercooling']:.3g}",
+            f"makes {_solid_share(melt):.1%} solid in a time of {LONGEST:g}, "
+            f"but solidified = {p['solidified']:.3g} asks for {wanted:.1%}",
+            "Choose a larger undercooling, a smaller grain_spacing, or less solidified",
+        )
+    melt = solidify(replace(model, noise=0.0), melt, CALM, rng)
 
     fields = magnify(np.stack([(melt.phase + 1) / 2, melt.temperature]), shape)
     phase = np.clip(fields[0], 0, 1)
@@ -103,6 +130,10 @@ def grow(
     owner = melt.grain[np.ix_(*nearest)]
     crystals = np.stack([solid & (owner == g) for g in range(len(sites))])
     return phase, solid.astype(np.uint8), label_variants(crystals), fields
+
+
+def _solid_share(melt: Melt) -> float:
+    return float(melt.phase.mean() + 1) / 2
 
 
 def _rate(fresh: NDArray[Any]) -> NDArray[np.float64]:
