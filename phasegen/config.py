@@ -174,6 +174,12 @@ class Config(BaseModel):
             if field.annotation == tuple[float, float]
         }
 
+    @classmethod
+    def limits(cls, name: str) -> tuple[float, float]:
+        """The limits that the `Range` of that name may not leave, infinite if it has none."""
+        within = [m for m in cls.model_fields[name].metadata if isinstance(m, Within)]
+        return max([-np.inf, *(m.low for m in within)]), min([np.inf, *(m.high for m in within)])
+
     def at(self, point: Sequence[float]) -> dict[str, float]:
         """One value for every `Range`: a point of the unit cube, stretched to the bounds."""
         bounds = self.ranges().items()

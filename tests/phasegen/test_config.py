@@ -1,13 +1,14 @@
 """Layers of a configuration, and what a user is told when a key or value is wrong."""
 
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pytest
 import yaml
 from pydantic import ValidationError
 
-from phasegen.config import Config, Range
+from phasegen.config import Config, Range, Within
 from phasegen.errors import InputError
 
 
@@ -128,6 +129,18 @@ def test_draws_lie_in_their_ranges_and_repeat() -> None:
     assert np.ptp(values) > 0.2
     assert config.draw(np.random.default_rng(3)) == draws[3]
     assert Outer.load(magnification=2).draw(np.random.default_rng(0)) == {"magnification": 2.0}
+
+
+def test_limits_of_a_range_are_told_and_kept() -> None:
+    class Narrow(Config):
+        wide: Range = (0.0, 1.0)
+        share: Annotated[Range, Within(0.2, np.inf, "too little")] = (0.3, 0.4)
+
+    assert Narrow.limits("share") == (0.2, np.inf)
+    assert Narrow.limits("wide") == (-np.inf, np.inf)
+    assert Narrow.load(share=0.2).share == (0.2, 0.2)
+    with pytest.raises(InputError, match=r"share = 0\.1: must be at least 0\.2: too little"):
+        Narrow.load(share=0.1)
 
 
 def test_saved_configuration_loads_as_itself(tmp_path: Path) -> None:
