@@ -25,11 +25,15 @@ SHAPES = ("dark", "polarity", "elongation", "fourfold")
 
 SMOOTHING, SPECK = 1 / 6, 1 / 2
 """Parts of the real wavelength that make the standard deviation of the smoothing and the side of
-the smallest piece of a phase, in real and synthetic pictures alike. Grain and rims of real pictures
-cut chords; with twice the smoothing of `descriptors` they do so less."""
+the smallest piece of a phase. Grain and rims of real pictures cut chords; with twice the smoothing
+of `descriptors` they do so less."""
 
-FACTOR = 1.3
-"""Ratio of lengths from which morphology is off."""
+ROUNDS = 4
+"""Rounds in which the smoothing of a synthetic sample follows its size."""
+
+SMALLEST, LARGEST = 1 / 1.3, 1.4
+"""Ratios of sizes, synthetic over real, beyond which morphology is off: what is left of grain and
+rims makes real chords too short, so that the ratio errs upwards."""
 
 APART = {"dark": 0.1, "elongation": 0.2, "fourfold": 0.2}
 """Difference of medians from which morphology is off."""
@@ -126,12 +130,36 @@ class Morphology:
         return found
 
 
-def describe_shapes(pictures: Sequence[Array], wavelength: float) -> list[Descriptors]:
-    """Descriptors of pictures; chords after a smoothing that is tied to one `wavelength`, px.
+def describe_shapes(
+    pictures: Sequence[Array], wavelength: float, size: float | None = None
+) -> list[Descriptors]:
+    """Descriptors of pictures; chords after a smoothing that is the same for all of them.
 
     A smoothing that follows each picture would measure the one with more grain more finely.
+
+    Parameters
+    ----------
+    pictures : sequence of ndarray (Y, X)
+    wavelength : float
+        Of the real sample, pixels; the smoothing is a part of it.
+    size : float, optional
+        Of the real sample (`Morphology.size`), pixels. With it the smoothing grows with the size
+        of these pictures, so that a magnified sample is larger by its magnification.
     """
-    return [_chords(describe(picture), picture, wavelength) for picture in pictures]
+    described = [describe(picture) for picture in pictures]
+    factor = 1.0
+    for _ in range(ROUNDS):
+        pairs = zip(described, pictures, strict=True)
+        described = [_chords(one, picture, factor * wavelength) for one, picture in pairs]
+        if size is None:
+            break
+        factor = float(np.clip(np.median(sizes(described)) / size, 1 / 8, 8))
+    return described
+
+
+def sizes(described: Sequence[Descriptors]) -> Array:
+    """Sum of the mean chords of both phases for each picture, pixels."""
+    return values("chord_dark", described) + values("chord_bright", described)
 
 
 def _chords(found: Descriptors, picture: Array, wavelength: float) -> Descriptors:
@@ -165,18 +193,15 @@ def compare(
         if is_length:
             difference = b / a
             # Of the single lengths one follows from the others or from the share.
-            large = name == "size" and abs(np.log(difference)) > np.log(FACTOR)
+            large = name == "size" and not SMALLEST <= difference <= LARGEST
         else:
             difference = b - a
             large = abs(difference) > APART.get(name, np.inf)
             large = large and not (name == "dark" and low <= b <= high)
         return Trait(name, a, b, difference, p, bool(large and p <= CHANCE))
 
-    def size(described: Sequence[Descriptors]) -> Array:
-        return values("chord_dark", described) + values("chord_bright", described)
-
     return Morphology(
-        size=trait("size", size(real), size(ours)),
+        size=trait("size", sizes(real), sizes(ours)),
         traits=[trait(n, values(n, real), values(n, ours)) for n in LENGTHS + SHAPES],
         inverted=inverted,
     )

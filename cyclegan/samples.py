@@ -64,6 +64,7 @@ def measure_samples(
         np.median([describe(middle(one, side)).wavelength for one in _some(pictures[0].shapes)])
     )
     samples: list[Sample] = []
+    size: float | None = None
     for one in pictures:
         count, patches = one.patches.shape[:2]
         flat = one.patches.reshape(-1, *one.patches.shape[2:])
@@ -77,9 +78,10 @@ def measure_samples(
                 statistics=statistics,
                 names=names,
                 features={k: v.reshape(count, patches, -1) for k, v in features.items()},
-                described=morphology.describe_shapes(shapes, wavelength),
+                described=morphology.describe_shapes(shapes, wavelength, size),
             )
         )
+        size = size or float(np.median(morphology.sizes(samples[0].described)))
         advance()
     units = {name: value for name, value in samples[0].features.items() if name not in RAW}
     return [
