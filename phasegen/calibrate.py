@@ -21,13 +21,15 @@ from phasegen.coverage import (
     Coverage,
     compare,
     dark_interval,
-    mean_direction,
+    direction_notes,
     values,
+    verdict,
 )
 from phasegen.descriptors import Descriptors, describe
 from phasegen.errors import InputError
 from phasegen.images import list_images, read_micrograph
 from phasegen.microscope import MicroscopeRanges
+from phasegen.recipes import find
 
 Array = NDArray[Any]
 
@@ -46,12 +48,17 @@ LEAST_SIZE, MOST_SIZE, STEP = 256, 1024, 32
 UNDECIDED = 0.3
 """Polarity below which neither phase is called the matrix."""
 
-DIRECTED = 0.2
-"""Elongation from which a picture counts as having a direction."""
-
 MARGIN, SHORTFALL = 1.2, 1.35
 """Factors by which the simulated lengths reach below and above the real ones: rims and texture cut
 the measured chords of faint particles, so that real lengths err on the short side."""
+
+FOLLOWS = 0.25
+"""Largest standard deviation, in natural logarithms, of a length of the pilots around that of the
+simulation: grooves of a fixed width and the grey values of grains say nothing of a magnification.
+"""
+
+LEAST_CELLS = 48
+"""Cells per side that a magnification leaves at least: a few of the recipe's lengths."""
 
 STEERED = 0.6
 """Least correlation of a parameter with the dark share to be trusted to steer it."""
@@ -153,7 +160,8 @@ def match(
             latest = [replace(p, descriptors=p.descriptors.inverted()) for p in latest]
         pilots += latest
         simulation = _steer(simulation, share, pilots, len(latest))
-        simulation = _magnify(simulation, real, latest)
+        wanted = _wanted_magnification(simulation.recipe, real, pilots, len(latest))
+        simulation = _magnify(simulation, wanted, side)
         simulation = _expose(simulation, real, latest)
         magnification = np.mean(simulation.parameters.get("magnification", 1.0))
         latest = _pilots(simulation, number, min(side, int(PILOT_CELLS * magnification)), advance)
@@ -163,7 +171,9 @@ def match(
         notes.append(
             f"{ROUNDS[-1] - len(latest)} of {ROUNDS[-1]} simulations dissolved or diverged."
         )
-    notes += _remarks(simulation, real, simulated)
+    notes = verdict(recipe, coverage) + notes
+    notes += _scale_notes(wanted, side) + direction_notes(real, simulated)
+    notes.append(_untouched(simulation))
     return Match(
         simulation=simulation.model_copy(update={"shape": (side, side)}),
         coverage=coverage,
@@ -285,28 +295,40 @@ def _steer(
     return _set(simulation, **{name: (float(ends.min()), float(ends.max()))})
 
 
-def _magnify(
-    simulation: Simulation, real: Sequence[Descriptors], pilots: Sequence[Pilot]
-) -> Simulation:
-    """Set the pixels per cell so that lengths of the pilots reach those of the real images.
+def _wanted_magnification(
+    recipe: str, real: Sequence[Descriptors], pilots: Sequence[Pilot], latest: int
+) -> tuple[float, float]:
+    """Pixels per cell at which the lengths of the pilots would be those of the real images.
 
-    Lengths are the mean wavelength and the chords of the enclosed phase, or of both if neither is;
-    the width of a matrix follows from the share of what it encloses.
+    Lengths are the mean wavelength, the chords of the enclosed phase, or of both if neither is
+    (the width of a matrix follows from the share of what it encloses), and the distance of thin
+    lines; those that do not follow the length of the pilots are left out (`FOLLOWS`).
     """
-    if "magnification" not in simulation.parameters:
-        return simulation
-    cells = np.array([p.parameters["magnification"] for p in pilots])
+    cells = np.log([p.parameters["magnification"] for p in pilots])
+    length = find(recipe).length
+    lengths = np.log([length(p.parameters) if length else 1.0 for p in pilots])
     polarity = float(np.median(values("polarity", real)))
-    names = ["wavelength"]
+    names = ["wavelength", "intercept"]
     names += ["chord_dark"] if polarity < UNDECIDED else []
     names += ["chord_bright"] if polarity > -UNDECIDED else []
-    ratios = []
-    for name in names:
-        lengths = values(name, [p.descriptors for p in pilots]) / cells
-        ratios.append(np.quantile(values(name, real), (0.1, 0.9)) / np.median(lengths))
-    low, high = np.min(ratios) / MARGIN, np.max(ratios) * SHORTFALL
+    per_cell = {n: np.log(values(n, [p.descriptors for p in pilots])) - cells for n in names}
+    # Some follow the length that the recipe is known by, some no more than the magnification.
+    strays = {n: min(np.std(x), np.std(x - lengths)) for n, x in per_cell.items()}
+    ends: list[float] = []
+    for name in (n for n in names if strays[n] <= max(FOLLOWS, min(strays.values()))):
+        low, middle, high = np.quantile(np.log(values(name, real)), (0.1, 0.5, 0.9))
+        least, most = np.quantile(per_cell[name], (0.1, 0.9))
+        # What the recipe varies on its own, the magnification need not.
+        spread = np.sqrt(max((high - low) ** 2 - (most - least) ** 2, 0.0)) / 2
+        centre = middle - np.median(per_cell[name][-latest:])
+        ends += [centre - spread, centre + spread]
+    return float(np.exp(min(ends)) / MARGIN), float(np.exp(max(ends)) * SHORTFALL)
+
+
+def _magnify(simulation: Simulation, wanted: tuple[float, float], side: int) -> Simulation:
     # A cell is no smaller than a pixel: the simulation would resolve what the picture cannot show.
-    return _set(simulation, magnification=(max(low, 1.0), max(high, 1.0)))
+    low, high = np.clip(wanted, 1.0, side / LEAST_CELLS).tolist()
+    return _set(simulation, magnification=(low, high))
 
 
 def _expose(
@@ -334,22 +356,33 @@ def _expose(
     return simulation.model_copy(update={"microscope": exposed})
 
 
-def _remarks(
-    simulation: Simulation, real: Sequence[Descriptors], simulated: Sequence[Descriptors]
-) -> list[str]:
-    """What the user should know of direction and scale."""
-    notes = []
-    ours, theirs = mean_direction(simulated), mean_direction(real)
-    if theirs[0] > DIRECTED:
+def _scale_notes(wanted: tuple[float, float], side: int) -> list[str]:
+    """What to do with images that are too fine for a cell per pixel, or too coarse."""
+    notes: list[str] = []
+    coarsest = side / LEAST_CELLS
+    if wanted[0] * MARGIN < 1:
+        finer = 1 / (wanted[0] * MARGIN)
         notes.append(
-            f"The real boundaries run at {theirs[1]:.0f} degrees (coherence {theirs[0]:.2f}); the "
-            + (f"simulated ones at {ours[1]:.0f}." if ours[0] > DIRECTED else "simulated do not.")
+            f"The finest real structures are {finer:.2g} times finer than one grid cell per pixel "
+            f"can show, and left out: enlarge the images {finer:.2g} times, here and for the "
+            "network, or take them at a higher magnification."
         )
-    magnification = simulation.parameters.get("magnification")
-    if magnification is None:
-        notes.append("The recipe has no magnification: its lengths are what they are.")
-    elif magnification[0] <= 1:
+    if wanted[1] / SHORTFALL > coarsest:
+        coarser = wanted[1] / SHORTFALL / coarsest
         notes.append(
-            "Magnification ends at one pixel per grid cell: finer structures are left out."
+            f"The coarsest real structures leave {side} pixels too few grid cells: reduce the "
+            f"images {coarser:.2g} times, here and for the network, or give larger ones."
         )
     return notes
+
+
+def _untouched(simulation: Simulation) -> str:
+    """The settings that no image has been asked about."""
+    default = Simulation(recipe=simulation.recipe).resolve()
+    ranges = default.parameters, default.microscope.model_dump(mode="json")
+    chosen = simulation.parameters, simulation.microscope.model_dump(mode="json")
+    same = [[k for k in a if a[k] == b[k]] for a, b in zip(ranges, chosen, strict=True)]
+    return (
+        f"Kept as the recipe has them, not matched: {', '.join(same[0]) or 'nothing'}; "
+        f"of the microscope: {', '.join(same[1])}."
+    )

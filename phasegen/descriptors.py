@@ -25,6 +25,9 @@ SMOOTHING = 12.0
 SPECK = 8.0
 """Parts of the mean wavelength that make the side of the smallest patch of a phase to count."""
 
+LINE_BLUR = 1.0
+"""Standard deviation of the smoothing before thin lines are sought, pixels."""
+
 COMMON, BEYOND = 0.02, 0.25
 """Grey values are cut beyond the range that leaves out this share of the pixels at either end, and
 this much of the range more: an inclusion or a charged spot is no third phase."""
@@ -49,8 +52,16 @@ class Descriptors:
         phase encloses the other, as in lamellae or a symmetric spinodal.
     elongation, direction : float
         Coherence (0..1) and direction (degrees) of the boundaries (`spectra.elongation`).
+    intercept : float
+        Mean length of the rows and columns between thin lines (`mean_intercept`): the size of
+        grains, whose boundaries are all that their grey values have in common.
+    unevenness_dark, unevenness_bright : float
+        Standard deviation of the logarithm of a phase's chords: large and small side by side.
     fourfold, axis : float
         Strength (0..1) and direction (degrees) of a cuboidal alignment (`spectra.fourfold`).
+    separation : float
+        Share of the variance of the grey values, noise smoothed away, that two values explain:
+        2 / pi for a single blurred grey (a normal distribution), 1 for two flat ones.
     noise : float
         Standard deviation of the pixel noise, as a share of the contrast between the phases.
     shape : tuple of int
@@ -65,12 +76,16 @@ class Descriptors:
     wavelength: float
     chord_dark: float
     chord_bright: float
+    intercept: float
     dark: tuple[float, float, float]
     polarity: float
+    unevenness_dark: float
+    unevenness_bright: float
     elongation: float
     direction: float
     fourfold: float
     axis: float
+    separation: float
     noise: float
     shape: tuple[int, ...]
     frequency: Array = field(repr=False)
@@ -87,6 +102,8 @@ class Descriptors:
             chord_bright=self.chord_dark,
             lengths_dark=self.lengths_bright,
             lengths_bright=self.lengths_dark,
+            unevenness_dark=self.unevenness_bright,
+            unevenness_bright=self.unevenness_dark,
             dark=(1 - high, 1 - middle, 1 - low),
             polarity=-self.polarity,
         )
@@ -112,6 +129,7 @@ def describe(scene: Array) -> Descriptors:
     dark = without_specks(smooth < threshold_otsu(smooth), (wavelength / SPECK) ** 2)
     chord_dark, chord_bright = mean_chords(dark)
     contrast = flat[~dark].mean() - flat[dark].mean() if 0 < dark.mean() < 1 else np.ptp(flat)
+    lengths_dark, lengths_bright = chords(dark), chords(~dark)
     coherence, direction = spectra.elongation(smooth)
     fourfold, axis = spectra.fourfold(*spectrum, wavelength)
     polarity = connectivity(dark) - connectivity(~dark)
@@ -125,18 +143,22 @@ def describe(scene: Array) -> Descriptors:
         wavelength=wavelength,
         chord_dark=chord_dark,
         chord_bright=chord_bright,
+        intercept=mean_intercept(flat, wavelength, dark=polarity > 0),
         dark=share,
         polarity=polarity,
+        unevenness_dark=unevenness(lengths_dark, wavelength),
+        unevenness_bright=unevenness(lengths_bright, wavelength),
         elongation=coherence,
         direction=direction,
         fourfold=fourfold,
         axis=axis,
+        separation=separation(smooth),
         noise=spectra.noise_level(flat) / float(contrast),
         shape=scene.shape,
         frequency=frequency,
         power=power / flat.var(),
-        lengths_dark=chords(dark),
-        lengths_bright=chords(~dark),
+        lengths_dark=lengths_dark,
+        lengths_bright=lengths_bright,
     )
 
 
@@ -212,6 +234,34 @@ def chords(mask: Array) -> Array:
         same = starts // width == ends[following] // width
         found.append((ends[following] - starts)[same])
     return np.concatenate(found)
+
+
+def mean_intercept(flat: Array, wavelength: float, dark: bool) -> float:
+    """Mean length, pixels, of the rows and columns between thin lines, as ASTM E112 counts them.
+
+    Lines are what a top hat of half the wavelength keeps, whatever the grey of the grains beside
+    them; `dark` ones or bright ones.
+    """
+    smooth = ndimage.gaussian_filter(-flat if dark else flat, LINE_BLUR, mode="nearest")
+    side = 2 * round(wavelength / 4) + 1
+    lines = ndimage.white_tophat(smooth, size=(side, side))
+    return mean_chords(lines > threshold_otsu(lines))[1] if np.ptp(lines) > 0 else float(side)
+
+
+def unevenness(lengths: Array, wavelength: float) -> float:
+    """Standard deviation of the logarithm of chords, specks left out; 0 if there are none."""
+    kept = lengths[lengths >= wavelength / SPECK]
+    return float(np.log(kept).std()) if len(kept) else 0.0
+
+
+def separation(smooth: Array) -> float:
+    """Variance between the two classes of Otsu's threshold over all variance, 0..1."""
+    dark = smooth < threshold_otsu(smooth)
+    share = dark.mean()
+    if not 0 < share < 1:
+        return 0.0
+    step = smooth[~dark].mean() - smooth[dark].mean()
+    return float(share * (1 - share) * step * step / smooth.var())
 
 
 def connectivity(mask: Array) -> float:

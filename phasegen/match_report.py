@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from phasegen.calibrate import Match
-from phasegen.coverage import values
+from phasegen.coverage import fits, values
 from phasegen.descriptors import Descriptors
 from phasegen.files import make_folder, written_whole
 from phasegen.images import grey_range, normalise, write_image
@@ -68,6 +68,7 @@ def save(path: Path, match: Match) -> list[Path]:
     summary = {
         "recipe": match.simulation.recipe,
         "images": len(match.real),
+        "fits": fits(match.coverage),
         "share_of_dark_phase": match.share,
         "descriptors": {
             row.name: {
@@ -83,8 +84,8 @@ def save(path: Path, match: Match) -> list[Path]:
     low, high = match.share
     header = [
         f"{match.simulation.recipe} matched to {len(match.real)} real images, lengths in pixels:",
-        f"{'':14}{'real (10-90 %)':20}{'simulated':20}inside",
-        *(f"{a:14}{b:20}{c:20}{d:>5}  {e}" for a, b, c, d, e in table(match)),
+        f"{'':18}{'real (10-90 %)':20}{'simulated':20}inside",
+        *(f"{a:18}{b:20}{c:20}{d:>5}  {e}" for a, b, c, d, e in table(match)),
         f"The dark phase takes {low:.0%} to {high:.0%} of the real images.",
         *match.notes,
     ]

@@ -8,7 +8,16 @@ from scipy import ndimage
 
 from phasegen import spectra
 from phasegen.coverage import dark_interval, mean_direction
-from phasegen.descriptors import chords, connectivity, describe, mean_chords, without_specks
+from phasegen.descriptors import (
+    chords,
+    connectivity,
+    describe,
+    mean_chords,
+    mean_intercept,
+    separation,
+    unevenness,
+    without_specks,
+)
 from phasegen.images import read_mask, read_micrograph
 from tests.data import real
 
@@ -92,6 +101,7 @@ def test_inverting_the_picture_inverts_the_descriptors():
     for name in ("chord_dark", "chord_bright", "polarity", "period", "wavelength"):
         assert getattr(turned, name) == pytest.approx(getattr(dark, name), rel=0.02)
     assert turned.dark == pytest.approx(dark.dark, abs=0.03)
+    assert turned.unevenness_dark == pytest.approx(dark.unevenness_dark, rel=0.02)
     assert np.sort(turned.lengths_dark).mean() == pytest.approx(dark.lengths_dark.mean(), rel=0.02)
 
 
@@ -152,6 +162,29 @@ def test_chords_of_a_line():
     assert sorted(chords(~mask)) == [1, 1, 1]
     checks = np.indices((60, 60)).sum(axis=0) // 10 % 2 > 0
     assert mean_chords(checks) == pytest.approx((10, 10), rel=0.1)
+
+
+def test_intercepts_of_a_square_mesh_do_not_see_the_grey_of_its_grains():
+    y, x = grid(200)
+    lines = np.minimum(y % 20, x % 20) < 2
+    greys = np.random.default_rng(0).uniform(0.5, 1.0, (10, 10))
+    grains = greys[(y // 20).astype(int), (x // 20).astype(int)]
+    for dark, scene in ((True, np.where(lines, 0, grains)), (False, np.where(lines, 1.5, grains))):
+        # Two pixels of twenty are line, and a tenth of the rows and columns lie in one.
+        assert mean_intercept(scene, 20, dark) == pytest.approx(18, rel=0.1)
+
+
+def test_two_greys_and_one():
+    rng = np.random.default_rng(0)
+    assert separation((DISKS > 0.5).astype(float)) == pytest.approx(1)
+    assert separation(rng.standard_normal((300, 300))) == pytest.approx(2 / np.pi, rel=0.01)
+
+
+def test_unevenness_of_chords():
+    assert unevenness(np.full(9, 12), 40) == 0
+    assert unevenness(np.array([]), 40) == 0
+    # Specks, shorter than an eighth of the wavelength, do not count.
+    assert unevenness(np.array([10, 40, 1]), 40) == pytest.approx(np.log(2))
 
 
 def test_pieces_and_specks():
