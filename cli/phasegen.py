@@ -85,6 +85,7 @@ def simulate(
         seed=seed,
         keep_fields=keep_fields,
     ).resolve()
+    campaign.require_room(settings)
     if dry_run:
         _tell(settings, workers)
         return
@@ -163,13 +164,11 @@ def film(
     ] = None,
 ) -> None:
     """Film RECIPE: the microstructure of one seed at later and later times."""
-    settings = campaign.Simulation.load(None, set_ or (), recipe=recipe, shape=shape)
-    pictures = movie.frames(
-        recipe, settings.shape, seed, over, frames, **settings.resolve().parameters
-    )
-    target = out or Path(f"{recipe}.gif")
-    with common.progress(f"film {recipe}", frames) as advance:
-        movie.write(target, (_count(picture, advance) for picture in pictures))
+    given = {"recipe": recipe, "shape": shape, "seed": seed, "over": over, "count": frames}
+    settings = movie.Film.load(None, set_ or (), **given)
+    target = out or Path(f"{settings.recipe}.gif")
+    with common.progress(f"film {settings.recipe}", settings.count) as advance:
+        movie.write(target, (_count(picture, advance) for picture in settings.frames()))
     print(target)
 
 

@@ -152,7 +152,21 @@ def simulate(
     chosen = find(recipe)
     settings = Simulation.load(recipe=recipe, shape=shape)
     rng = np.random.default_rng(seed)
-    return _grow(settings, chosen.ranges.load(**ranges).draw(rng), rng)
+    drawn = chosen.ranges.load(**ranges).draw(rng)
+    chosen.require_room(drawn, settings.shape)
+    return _grow(settings, drawn, rng)
+
+
+def require_room(simulation: Simulation) -> None:
+    """Refuse a campaign of which some sample would not fit into its box.
+
+    Raises
+    ------
+    InputError
+        It names the parameter and the size that would do.
+    """
+    for drawn in simulation.draws():
+        find(simulation.recipe).require_room(drawn, simulation.shape)
 
 
 def prepare(path: Place, simulation: Simulation) -> Store:

@@ -67,5 +67,3 @@ def test_a_length_that_cannot_be_had_is_refused():
     tiny = TINY.model_copy(update={"pixel_size": 0.1, "length": (0.6, 0.8)})
     with pytest.raises(InputError, match=r"[67]\.\d+ pixels are too few for the wavelength.*more"):
         tiny.draws()
-    with pytest.raises(InputError, match=r"'gamma-prime' has no length.*magnification"):
-        Simulation(length=30).resolve()
