@@ -4,6 +4,8 @@ The micrograph of the first one is of the Super1 benchmark of nasa/pretrained-mi
 under the MIT licence that stands beside the pictures. All others are simulated.
 """
 
+import csv
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -15,8 +17,11 @@ from PIL import Image, ImageDraw, ImageFont
 from cli import common
 from phasegen.campaign import Simulation, samples
 from phasegen.contact_sheet import PALETTE, colour
+from phasegen.equations.cahn_hilliard import cahn_hilliard
 from phasegen.images import read_mask, read_micrograph
 from phasegen.recipes import RECIPES
+from phasegen.stepping import energy
+from phasegen.stepping import run as integrate
 from phasegen.store import open_store
 from segtrain.predict import load_segmenter, segment
 from segtrain.report import FALSE, MATCHED, MISSED, overlay, stretch
@@ -75,6 +80,56 @@ def recipes(
             panels[f"{name}, sample {number}"] = stretch(arrays["image"][0])
             panels[f"its mask ({number})"] = colour(arrays["mask"])
         write(IMAGES / f"{name}.png", panels, crop=size)
+
+
+@program.command()
+def bm1a(
+    data: Annotated[Path, typer.Argument(help="Folder `pfhub` with uploads and reference.")],
+    cells: Annotated[int, typer.Option(help="Cells a side.")] = 128,
+) -> None:
+    """Free energy of PFHub benchmark 1a among the uploads of other codes: bm1a.png.
+
+    Needs matplotlib, which nothing else here does.
+    """
+    from matplotlib.figure import Figure
+
+    reference = _curves(data / "bm1a_reference_spectral.csv")["spectral_ETDRK4_N256_cell"]
+    # The points are cell centres, as in the reference: the initial condition is not periodic.
+    h = 200 / cells
+    x, y = np.meshgrid(*2 * [(np.arange(cells) + 0.5) * h])
+    cos = np.cos
+    waves = cos(0.105 * x) * cos(0.11 * y) + (cos(0.13 * x) * cos(0.087 * y)) ** 2
+    u = 0.5 + 0.01 * (waves + cos(0.025 * x - 0.15 * y) * cos(0.07 * x - 0.02 * y))[None]
+    flow = cahn_hilliard(mobility=5, gradient=2, barrier=5, low=0.3, high=0.7, spacing=h)
+    times = [time for time, _ in reference if time <= 1e4]
+    found = [energy(flow, u, spacing=h)]
+    for before, after in pairwise(times):
+        first = min(1.0, (after - before) / 20)
+        u = integrate(flow, u, after - before, dt=first, tolerance=5e-5, spacing=h)
+        found.append(energy(flow, u, spacing=h))
+        print(f"t = {after:g}: {found[-1]:.2f}, {found[-1] / dict(reference)[after] - 1:+.2%}")
+
+    figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    for code, points in _curves(data / "bm1a_free_energy.csv").items():
+        axes.plot(*zip(*points, strict=True), lw=1, alpha=0.8, label=code)
+    axes.plot(*zip(*reference, strict=True), "k--", lw=1.2, label="reference, 256 x 256")
+    axes.plot(times, found, "ko", ms=4, label=f"phasegen, {cells} x {cells}")
+    axes.set(
+        xscale="log", xlim=(1, 1.2e4), ylim=(0, 330), xlabel="time", ylabel="total free energy"
+    )
+    axes.legend(frameon=False, fontsize=8)
+    figure.savefig(IMAGES / "bm1a.png", dpi=110, metadata={"Software": None})
+
+
+def _curves(table: Path) -> dict[str, list[tuple[float, float]]]:
+    """Time and total free energy, by code."""
+    curves: dict[str, list[tuple[float, float]]] = {}
+    with table.open() as file:
+        for row in csv.DictReader(file):
+            point = float(row["time"]), float(row["total_free_energy"])
+            curves.setdefault(row["code"], []).append(point)
+    return curves
 
 
 def write(path: Path, panels: dict[str, NDArray[np.uint8]], crop: int) -> None:
