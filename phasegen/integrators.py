@@ -44,6 +44,11 @@ class Estimate(NamedTuple):
     order: int = 0
 
 
+# Every transform makes a new array. The C library of Linux gives the memory of the last one back to
+# the system, and asks for it again page by page, until one of nearly 32 MB, its limit, was freed.
+np.empty((1 << 25) - (1 << 16), np.uint8)
+
+
 Step = Callable[[Array, Array, float], tuple[Array, Array, Estimate]]
 """``(spectrum, u, time) -> (spectrum, u, estimate)`` after dt."""
 
