@@ -230,7 +230,12 @@ def _shares(simulation: Simulation) -> list[str]:
 
 def _set(simulation: Simulation, **parameters: tuple[float, float]) -> Simulation:
     rounded = {k: [float(f"{x:.3g}") for x in bounds] for k, bounds in parameters.items()}
-    return simulation.model_copy(update={"parameters": simulation.parameters | rounded})
+    parameters = simulation.parameters | rounded
+    try:
+        find(simulation.recipe).ranges.load(**parameters)
+    except InputError:  # beyond the recipe's model: what was valid stands, and the gap is reported
+        return simulation
+    return simulation.model_copy(update={"parameters": parameters})
 
 
 def _widened(

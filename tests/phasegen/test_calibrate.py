@@ -181,6 +181,12 @@ def test_verdict():
     )
 
 
+def test_shares_beyond_the_model_of_a_recipe_are_not_asked_for():
+    default = Simulation(recipe="precipitates").resolve()
+    assert calibrate._set(default, volume_fraction=(0.1, 0.6)) == default
+    assert calibrate._set(default, volume_fraction=(0.1, 0.3)) != default
+
+
 def test_settings_that_were_not_matched_are_named(matched):
     said = matched.notes[-1]
     assert "ageing_time" in said
