@@ -1,7 +1,9 @@
-"""Training of the CycleGAN: one loop, resumable at any step."""
+"""Training of the learned methods: one loop, resumable at any step."""
 
-from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
+import copy
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from cyclegan import losses
-from cyclegan.networks import Generator, discriminator, segmenter
+from cyclegan import distributed, losses, watch
+from cyclegan.augment import adjust, augment
+from cyclegan.batches import Pair, draw, from_pool, shade
+from cyclegan.networks import discriminator, segmenter
+from cyclegan.objectives import OBJECTIVES
 from cyclegan.settings import Translation
 from phasegen import checkpoint, devices
 from phasegen.errors import InputError
@@ -21,9 +26,6 @@ KIND = "cyclegan"
 
 Progress = Callable[[str, int, int], Any]
 """``(phase, total, done)`` -> context manager of ``advance(steps, note)``."""
-
-Pair = tuple[NDArray[np.float32], NDArray[np.uint8]]
-"""Image and class mask, (Y, X)."""
 
 
 def fit(
@@ -34,8 +36,11 @@ def fit(
     state: dict[str, Any],
     inputs: dict[str, Any],
     progress: Progress,
-) -> dict[str, Tensor]:
-    """Train both directions and return the weights of the generator towards real images.
+) -> tuple[dict[str, Tensor], watch.Record]:
+    """Train a learned method; returns the weights of the generator, and what was watched.
+
+    Under ``torchrun`` every process draws its share of a batch that is as many times larger, and
+    the first one writes.
 
     Parameters
     ----------
@@ -55,163 +60,177 @@ def fit(
     progress : callable
         Shows progress.
 
+    Raises
+    ------
+    InputError
+        If the run diverges or, unless told to go on, boundaries stay moved.
+
     References
     ----------
-    Zhu, Park, Isola and Efros, ICCV 2017, equations (1)-(3) and section 4.
+    Zhu, Park, Isola and Efros, ICCV 2017, section 4: losses, pool and schedule; Karras et al.,
+    ICLR 2018, appendix A: the mean of the generator's weights is what is kept.
     """
     device = devices.choose(config.device)
     torch.manual_seed(config.seed)
     classes = 1 + max(int(mask.max()) for _, mask in simulated)
-    networks = nn.ModuleDict(
-        {
-            "to_real": Generator(config.width, config.blocks, config.bound),
-            "to_sim": Generator(config.width, config.blocks, config.bound),
-            "critic_real": discriminator(config.critic_width),
-            "critic_sim": discriminator(config.critic_width),
-            "segmenter": segmenter(classes),
-        }
-    ).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    to_real, to_sim, critic_real, critic_sim, watcher = networks.values()
-    generators = _adam(chain(to_real.parameters(), to_sim.parameters()), config)
-    critics = _adam(chain(critic_real.parameters(), critic_sim.parameters()), config)
-    watch = torch.optim.Adam(watcher.parameters(), 2e-3)
-    optimisers = {"generators": generators, "critics": critics, "watch": watch}
-    pools: dict[str, list[Tensor]] = {"real": [], "sim": []}
-    blank = [(scene, np.zeros(scene.shape, np.uint8)) for scene in scenes]
-    step = 0
+    objective = OBJECTIVES[config.method](config)
+    critics = nn.ModuleDict({d: discriminator(config.critic_width) for d in objective.domains})
+    watcher = segmenter(classes)
+    networks = nn.ModuleDict({"generators": objective, "critics": critics, "segmenter": watcher})
+    networks.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    kept = copy.deepcopy(objective.to_real).requires_grad_(False)
+    optimisers = {
+        "generators": torch.optim.Adam(objective.parameters(), betas=(0.5, 0.999)),
+        "critics": torch.optim.Adam(critics.parameters(), betas=(0.5, 0.999)),
+        "segmenter": torch.optim.Adam(watcher.parameters(), 2e-3),
+    }
+    pools: dict[str, list[Tensor]] = {domain: [] for domain in objective.domains}
+    step, p, record = 0, 0.0, watch.Record()
+    rank, ranks = distributed.rank(), distributed.size()
     if state:
-        step = state["step"]
-        pools = {name: [t.to(device) for t in pool] for name, pool in state["pools"].items()}
+        step, p, record = state["step"], state["augment"], state["record"]
         networks.load_state_dict(state["networks"])
+        kept.load_state_dict(state["kept"])
         for name, optimiser in optimisers.items():
-            optimiser.load_state_dict(state[name])
-    # What an interrupted run logged after its last state is logged again.
-    purge_step = step + 1 if state else None
+            optimiser.load_state_dict(state["optimisers"][name])
+        mine = state["pools"][rank]
+        pools = {name: [patch.to(device) for patch in pool] for name, pool in mine.items()}
+    indices = range(rank * config.batch, (rank + 1) * config.batch)
+    shown = watch.patches(simulated, scenes, config, device)
+    judged: list[float] = []
     with (
-        SummaryWriter(str(out), purge_step=purge_step) as log,
+        # What an interrupted run logged after its last state is logged again.
+        _writer(out, step + 1 if state else None) as log,
         progress("fit", config.steps, step) as advance,
     ):
         while step < config.steps:
-            rng = np.random.default_rng((config.seed, step))
-            sim, mask = _draw(simulated, config, rng, device)
-            real, _ = _draw(blank, config, rng, device)
+            batch = draw(simulated, scenes, config, step, indices, device)
             rate = config.learning_rate * min(1.0, 2 * (1 - step / config.steps))
-            for optimiser in (generators, critics):
-                optimiser.param_groups[0]["lr"] = rate
+            for name in ("generators", "critics"):
+                optimisers[name].param_groups[0]["lr"] = rate
             watched: dict[str, Tensor] = {}
+
             if config.geometry == "segmenter":
                 with devices.autocast(device):
-                    loss = losses.segmentation(watcher.train()(_shade(sim, rng)), mask)
-                _descend(watch, loss)
-                watched["segmenter"] = loss
+                    logits = watcher(shade(batch.sim, batch.rngs))
+                watched["segmenter"] = losses.segmentation(logits, batch.mask)
+                _descend(optimisers["segmenter"], watched["segmenter"])
 
-            critics_frozen = nn.ModuleList([critic_real, critic_sim, watcher])
-            critics_frozen.requires_grad_(False)
-            with devices.autocast(device):
-                fake_real, fake_sim = to_real(sim), to_sim(real)
-                terms = {
-                    "adversarial": losses.adversarial(critic_real(fake_real), 1.0)
-                    + losses.adversarial(critic_sim(fake_sim), 1.0),
-                    "cycle": config.cycle
-                    * (
-                        losses.distance(to_sim(fake_real), sim)
-                        + losses.distance(to_real(fake_sim), real)
-                    ),
-                    "identity": config.identity
-                    * (losses.distance(to_real(real), real) + losses.distance(to_sim(sim), sim)),
-                }
-                if config.geometry == "segmenter":
-                    held = losses.segmentation(watcher.eval()(fake_real), mask)
-                    terms["geometry"] = config.geometry_weight * held
-                elif config.geometry == "structure":
-                    held = losses.structure(sim, fake_real)
-                    terms["geometry"] = config.geometry_weight * held
-            total = torch.stack(list(terms.values())).sum()
-            _descend(generators, total)
-            critics_frozen.requires_grad_(True)
+            with _frozen(critics, watcher):
+                with devices.autocast(device):
+                    fakes, terms = objective(batch)
+                    scores = [critics[d](augment(fakes[d], p, batch.rngs)) for d in critics]
+                    fooled = [losses.adversarial(score, 1.0) for score in scores]
+                    terms["adversarial"] = torch.stack(fooled).sum()
+                    if config.geometry == "segmenter":
+                        held = losses.segmentation(watcher(fakes["real"]), batch.mask)
+                        terms["geometry"] = config.geometry_weight * held
+                    elif config.geometry == "structure":
+                        held = losses.structure(batch.sim, fakes["real"])
+                        terms["geometry"] = config.geometry_weight * held
+                    if config.noise:
+                        other = objective.to_real(batch.noisy(batch.sim))
+                        terms["diversity"] = losses.diversity(
+                            fakes["real"], other, config.diversity
+                        )
+                    total = torch.stack(list(terms.values())).sum()
+                _descend(optimisers["generators"], total)
+            _follow(kept, objective.to_real, min(config.ema, (1 + step) / (10 + step)))
 
+            rng = np.random.default_rng((config.seed, step, ranks * config.batch + rank))
             with devices.autocast(device):
-                old_real = _from_pool(pools["real"], fake_real.detach(), config.pool, rng)
-                old_sim = _from_pool(pools["sim"], fake_sim.detach(), config.pool, rng)
-                critic_loss = 0.5 * (
-                    losses.adversarial(critic_real(real), 1.0)
-                    + losses.adversarial(critic_real(old_real), 0.0)
-                    + losses.adversarial(critic_sim(sim), 1.0)
-                    + losses.adversarial(critic_sim(old_sim), 0.0)
-                )
-            _descend(critics, critic_loss)
+                critic_losses, right = [], []
+                for domain, critic in critics.items():
+                    true = batch.real if domain == "real" else batch.sim
+                    old = from_pool(pools[domain], fakes[domain].detach(), config.pool, rng)
+                    both = augment(torch.cat([true, old]), p, batch.rngs)
+                    on_true, on_old = critic(both).float().chunk(2)
+                    loss = losses.adversarial(on_true, 1.0) + losses.adversarial(on_old, 0.0)
+                    critic_losses.append(0.5 * loss)
+                    right.append((on_true.detach() - 0.5).sign().mean())
+            critic_loss = torch.stack(critic_losses).sum()
+            _descend(optimisers["critics"], critic_loss)
+
             step += 1
-            if not torch.isfinite(total + critic_loss):
+            logged = {**terms, "critics": critic_loss, **watched}
+            sums = torch.stack([*logged.values(), total, torch.stack(right).mean()])
+            *values, whole, confidence = distributed.mean(sums.float()).tolist()
+            if not np.isfinite([*values, whole]).all():
                 raise InputError(out, f"diverged at step {step}", "Lower --set learning_rate")
-            for name, term in {**terms, "critics": critic_loss, **watched}.items():
-                log.add_scalar(f"loss/{name}", term.item(), step)
-            advance(1, f"generators {total.item():.3f}, critics {critic_loss.item():.3f}")
+            loss_of = dict(zip(logged, values, strict=True))
+            p = adjust(p, confidence, config.augment)
+            judged.append(loss_of["critics"] / len(critics))
+            if log is not None:
+                for name, value in loss_of.items():
+                    log.add_scalar(f"loss/{name}", value, step)
+            advance(1, f"generators {whole:.3f}, critics {loss_of['critics']:.3f}")
             if step % config.checkpoint_every and step < config.steps:
                 continue
-            for name, batch in (("simulated", sim), ("translated", fake_real), ("real", real)):
-                log.add_images(name, batch.detach().float().clamp(0, 1), step)
+
+            figures = watch.measure(kept, objective, shown, config.seed)
+            figures |= {"critic": float(np.mean(judged)), "augment": p}
+            judged.clear()
+            before = record.get("warnings", {})
+            record = watch.judge(record, figures, config, step, out)
             state = {
                 "step": step,
+                "augment": p,
+                "record": record,
                 "networks": networks.state_dict(),
-                "pools": pools,
+                "kept": kept.state_dict(),
+                "optimisers": {k: optimiser.state_dict() for k, optimiser in optimisers.items()},
+                "pools": distributed.gather(pools),
                 "config": config.model_dump(mode="json"),
                 "inputs": inputs,
-                **{name: optimiser.state_dict() for name, optimiser in optimisers.items()},
             }
+            if log is None:
+                continue
+            for name in record["warnings"].keys() - before.keys():
+                print(f"warning: {record['warnings'][name]}", file=sys.stderr)
+            for name, value in figures.items():
+                if value is not None:
+                    log.add_scalar(f"watch/{name}", value, step)
+            for name, images in (("simulated", batch.sim), ("real", batch.real)):
+                log.add_images(name, images.clamp(0, 1), step)
+            log.add_images("translated", fakes["real"].detach().float().clamp(0, 1), step)
             log.flush()  # before the state, from which a killed run would not log it again
             checkpoint.save(out / checkpoint.LAST, KIND, state)
-    generator: dict[str, Tensor] = to_real.state_dict()
-    return generator
+    weights: dict[str, Tensor] = kept.state_dict()
+    return weights, record
 
 
-def _adam(parameters: Iterable[nn.Parameter], config: Translation) -> torch.optim.Adam:
-    return torch.optim.Adam(parameters, config.learning_rate, betas=(0.5, 0.999))
+@contextmanager
+def _writer(out: Path, purge_step: int | None) -> Iterator[SummaryWriter | None]:
+    """Log of the first process; the others have none."""
+    if distributed.rank():
+        yield None
+        return
+    with SummaryWriter(str(out), purge_step=purge_step) as log:
+        yield log
+
+
+@contextmanager
+def _frozen(*networks: nn.Module) -> Iterator[None]:
+    """Gradients pass through these networks and are not taken for their weights."""
+    for network in networks:
+        network.requires_grad_(False)
+    yield
+    for network in networks:
+        network.requires_grad_(True)
 
 
 def _descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
+    distributed.average(optimiser.param_groups[0]["params"])
     optimiser.step()
 
 
-def _draw(
-    pairs: Sequence[Pair], config: Translation, rng: np.random.Generator, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Random patches (B, 1, P, P) and masks (B, P, P), turned and mirrored at random."""
-    images: list[Tensor] = []
-    masks: list[Tensor] = []
-    for _ in range(config.batch):
-        image, mask = pairs[int(rng.integers(len(pairs)))]
-        y, x = (int(rng.integers(n - config.patch + 1)) for n in image.shape)
-        turns, mirrored = int(rng.integers(4)), bool(rng.integers(2))
-        for array, target in ((image, images), (mask, masks)):
-            patch = np.rot90(array[y : y + config.patch, x : x + config.patch], turns)
-            target.append(torch.from_numpy((patch[:, ::-1] if mirrored else patch).copy()))
-    batch = torch.stack(images)[:, None].to(device).contiguous(memory_format=torch.channels_last)
-    return batch, torch.stack(masks).long().to(device)
-
-
-def _shade(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Change contrast and brightness, so that the segmenter does not hang on grey values."""
-    shape = (len(images), 1, 1, 1)
-    gain = torch.from_numpy(rng.uniform(0.7, 1.4, shape)).to(images)
-    offset = torch.from_numpy(rng.uniform(-0.15, 0.15, shape)).to(images)
-    return (images - 0.5) * gain + 0.5 + offset
-
-
-def _from_pool(pool: list[Tensor], fakes: Tensor, size: int, rng: np.random.Generator) -> Tensor:
-    """Fakes of this and of earlier steps, half and half once the pool is full.
-
-    References
-    ----------
-    Shrivastava et al., CVPR 2017, section 2.3.
-    """
-    chosen = []
-    for fake in fakes[:, None]:
-        if len(pool) < size:
-            pool.append(fake.clone())
-        elif size and rng.random() < 0.5:
-            index = int(rng.integers(size))
-            fake, pool[index] = pool[index], fake.clone()
-        chosen.append(fake)
-    return torch.cat(chosen)
+@torch.no_grad()
+def _follow(kept: nn.Module, network: nn.Module, decay: float) -> None:
+    """Exponential mean of a network's weights; at first it follows more closely."""
+    pairs: Iterable[tuple[Tensor, Tensor]] = zip(
+        kept.parameters(), network.parameters(), strict=True
+    )
+    for mean, weight in pairs:
+        mean.lerp_(weight, 1 - decay)

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from cyclegan import distributed
+
 
 def adversarial(scores: Tensor, target: float) -> Tensor:
     """Least-squares loss of discriminator scores (Mao et al., ICCV 2017, equation (2))."""
@@ -25,7 +27,8 @@ def structure(image: Tensor, translated: Tensor, window: int = 9) -> Tensor:
     It is 0 if in every window the gradients agree up to a positive factor, whatever contrast and
     brightness became of the image, 1 if they are unrelated and 2 if they are opposed. Windows
     count by the strength of the first image's gradients, so that boundaries weigh and flat
-    regions, where noise and grain may change, do not.
+    regions, where noise and grain may change, do not. The weights add up to one over the whole
+    batch, parts in other processes included.
 
     Parameters
     ----------
@@ -39,7 +42,41 @@ def structure(image: Tensor, translated: Tensor, window: int = 9) -> Tensor:
     second = _local(after.square().sum(1, keepdim=True), window)
     # A share of the image's own gradients: it bounds the slope where the translation is flat.
     correlation = cross / (first * (second + 1e-6 * first) + 1e-30).sqrt()
-    return ((1 - correlation) * first).sum() / (first.sum() + 1e-8)
+    return ((1 - correlation) * first).sum() / (distributed.mean(first.sum()) + 1e-8)
+
+
+def contrastive(query: Tensor, key: Tensor, temperature: float = 0.07) -> Tensor:
+    """Cross-entropy of finding each query's own key among the keys of its image.
+
+    Parameters
+    ----------
+    query, key : Tensor (B, S, D)
+        Features at S places of an image; only their direction counts.
+    temperature : float
+        Divides the cosines.
+
+    References
+    ----------
+    Park, Efros, Zhang and Zhu, ECCV 2020, equations (2) and (3).
+    """
+    one, other = (nn.functional.normalize(x.float(), dim=-1) for x in (query, key))
+    # The cosines are divided by a small number: bfloat16 would blur the contrast.
+    with torch.autocast(query.device.type, enabled=False):
+        cosines = one @ other.transpose(1, 2) / temperature
+    places = torch.arange(query.shape[1], device=query.device).expand(len(query), -1)
+    return nn.functional.cross_entropy(cosines.transpose(1, 2), places)
+
+
+def diversity(one: Tensor, other: Tensor, least: float) -> Tensor:
+    """What two pictures (B, 1, Y, X) of the same masks lack of a mean difference `least`, 0..1.
+
+    References
+    ----------
+    Mao et al., Mode seeking generative adversarial networks, CVPR 2019, equation (2), here bounded:
+    more than `least` is not asked for.
+    """
+    found = (one.float() - other.float()).abs().mean((1, 2, 3))
+    return nn.functional.relu(1 - found / least).mean()
 
 
 def segmentation(logits: Tensor, mask: Tensor) -> Tensor:

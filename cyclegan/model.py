@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
@@ -11,11 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
+from skimage.exposure import match_histograms
 from torch import Tensor
 
+from cyclegan import distributed
+from cyclegan.batches import Pair
 from cyclegan.fda import cut, exchange
-from cyclegan.fit import KIND, Pair, Progress, fit
-from cyclegan.networks import Generator
+from cyclegan.fit import KIND, Progress, fit
+from cyclegan.networks import Generator, towards_real
 from cyclegan.real import read_real
 from cyclegan.settings import Translation
 from phasegen import checkpoint, devices
@@ -26,10 +30,29 @@ from phasegen.tiles import apply_tiled
 MODEL = "model.pt"
 TILE = 512
 
-Learn = Callable[..., dict[str, Tensor]]
+Image = NDArray[np.float32]
 
-METHODS: dict[str, Learn | None] = {"fda": None, "cyclegan": fit}
-"""How a method learns what it adds to the Fourier exchange; None: it adds nothing."""
+
+def _exchange(config: Translation, scene: Image, image: Image, rng: np.random.Generator) -> Image:
+    style = cut(scene, (image.shape[0], image.shape[1]), rng)
+    return exchange(image, style, float(rng.uniform(*config.band)))
+
+
+def _match(_config: Translation, scene: Image, image: Image, _rng: np.random.Generator) -> Image:
+    """The scene's histogram; grey values keep their order, and boundaries their place."""
+    matched: Image = match_histograms(image, scene).astype(np.float32)
+    return matched
+
+
+def _leave(_config: Translation, _scene: Image, image: Image, _rng: np.random.Generator) -> Image:
+    return image
+
+
+STARTS = {"fda": _exchange, "histogram": _match, "none": _leave}
+"""What is done to an image with a real scene, without any training."""
+
+METHODS = {"fda": False, "cyclegan": True, "cut": True, "histogram": False}
+"""The methods, and whether they learn something on top of ``start``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +68,8 @@ class Model:
     generator : Generator or None
         The learned part.
     record : dict
-        Real folder with the statistics of its files, store, method and fingerprint.
+        ``method``, ``real`` (folder, with the statistics of its files), ``fingerprint``, and of a
+        learned method ``fit``: figures and warnings of `cyclegan.watch` at the last step.
     device : torch.device
         Where the generator is.
     """
@@ -62,29 +86,58 @@ def fit_model(config: Translation, out: Path, progress: Progress, overwrite: boo
 
     With `overwrite`, a run in `out` is removed once all input has proved usable.
 
+    Under ``torchrun`` every process must call it; the first one writes.
+
     Raises
     ------
     InputError
-        If method or device is unknown, the store or the folder cannot be used, or `out` holds
-        another run or another run's model.
+        If method or device is unknown, the store or the folder cannot be used, `out` holds
+        another run or another run's model, or the training fails (see `cyclegan.fit.fit`).
     """
     if config.method not in METHODS:
         known = ", ".join(METHODS)
         raise InputError(f"method {config.method!r}", "is unknown", f"Known methods: {known}")
-    devices.choose(config.device)
+    device = devices.choose(config.device)
     source = open_store(config.sim)
     require_sections(source)
     if len(source.complete()) < source.samples:
         raise InputError(
             config.sim, "is unfinished", "Run the same phasegen simulate command again"
         )
-    learn = METHODS[config.method]
-    patch = config.patch if learn else 1
+    learned = METHODS[config.method]
+    patch = config.patch if learned else 1
     if min(source.shape) < patch:
         remedy = f"Simulate larger ones, or --set patch={min(source.shape) // 4 * 4}"
         raise InputError(config.sim, f"has samples of {source.shape} pixels", remedy)
     real = read_real(config.real, patch)
-    inputs = {"sim": digest(config.sim), "real": real.record}
+    ranks = distributed.size()
+    inputs = {"sim": digest(config.sim), "real": real.record, "processes": ranks}
+    with distributed.group(device):
+        state = distributed.first(lambda: _open(config, out, inputs, overwrite))
+        if state is None:
+            return out / MODEL
+        weights: dict[str, Tensor] = {}
+        record: dict[str, Any] = {}
+        if learned:
+            simulated = _started(config, source, real.scenes)
+            shown = _unseen if distributed.rank() else progress
+            weights, watched = fit(config, simulated, real.scenes, out, state, inputs, shown)
+            record["fit"] = {key: watched[key] for key in ("step", "figures", "warnings")}
+        content = {
+            "config": config.model_dump(mode="json"),
+            "styles": [torch.from_numpy(np.ascontiguousarray(scene)) for scene in real.scenes],
+            "generator": weights,
+        }
+        record |= {"method": config.method, "real": real.record}
+        record["fingerprint"] = _fingerprint(content)
+        distributed.first(lambda: checkpoint.save(out / MODEL, KIND, content | {"record": record}))
+    return out / MODEL
+
+
+def _open(
+    config: Translation, out: Path, inputs: dict[str, Any], overwrite: bool
+) -> dict[str, Any] | None:
+    """The state to go on from, empty at the start; None if the model is there already."""
     if overwrite:
         checkpoint.discard_run(out)
     state = checkpoint.open_run(out, KIND, config, inputs)
@@ -93,21 +146,15 @@ def fit_model(config: Translation, out: Path, progress: Progress, overwrite: boo
         if checkpoint.load(out / MODEL, KIND).get("config") != settings:
             remedy = "Choose another --run, or start afresh with --overwrite"
             raise InputError(out / MODEL, "is the model of another run", remedy)
-        return out / MODEL
-    weights: dict[str, Tensor] = {}
-    if learn is None:
+        return None
+    if not METHODS[config.method]:
         checkpoint.save(out / checkpoint.LAST, KIND, {"config": settings, "inputs": inputs})
-    else:
-        simulated = _exchanged(config, source, real.scenes)
-        weights = learn(config, simulated, real.scenes, out, state, inputs, progress)
-    content = {
-        "config": settings,
-        "styles": [torch.from_numpy(np.ascontiguousarray(scene)) for scene in real.scenes],
-        "generator": weights,
-    }
-    record = {"method": config.method, "real": real.record, "fingerprint": _fingerprint(content)}
-    checkpoint.save(out / MODEL, KIND, content | {"record": record})
-    return out / MODEL
+    return state
+
+
+def _unseen(_phase: str, _total: int, _done: int) -> nullcontext[Callable[[int, str], None]]:
+    """Progress of all processes but the first."""
+    return nullcontext(lambda _steps, _note: None)
 
 
 def load_model(path: Path, device: str = "auto") -> Model:
@@ -127,7 +174,7 @@ def load_model(path: Path, device: str = "auto") -> Model:
     try:
         config, record = Translation.model_validate(content["config"]), content["record"]
         if content["generator"]:
-            generator = Generator(config.width, config.blocks, config.bound)
+            generator = towards_real(config)
             generator.load_state_dict(content["generator"])
             generator = generator.to(where, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     except (KeyError, TypeError, RuntimeError, ValidationError) as error:
@@ -149,9 +196,14 @@ def require_sections(source: Store) -> None:
 def translate(model: Model, image: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
     """Translate an image (Y, X) in 0..1 of any size; the same seed picks the same style."""
     rng = np.random.default_rng((model.config.seed, seed))
-    styled = _style(model.config, model.styles, image, rng)
+    styled = _start(model.config, model.styles, image, rng)
     if model.generator is not None:
-        generator = model.generator
+        generator, sigma = model.generator, model.config.noise
+        layers = styled
+        if sigma:
+            # Of the whole image, so that tiles share it where they meet.
+            noise = sigma * rng.standard_normal(styled.shape, np.float32)
+            layers = np.stack([styled, noise.astype(np.float32)])
         out = np.empty_like(styled)
 
         def function(windows: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -160,13 +212,13 @@ def translate(model: Model, image: NDArray[np.float32], seed: int) -> NDArray[np
                 return generator(x)[:, 0].float().cpu().numpy()  # type: ignore[no-any-return]
 
         apply_tiled(
-            styled, function, out, tile=TILE, halo=generator.halo, multiple=generator.multiple
+            layers, function, out, tile=TILE, halo=generator.halo, multiple=generator.multiple
         )
         styled = out
     return np.clip(styled, 0, 1)
 
 
-def _exchanged(
+def _started(
     config: Translation, source: Store, scenes: Sequence[NDArray[np.float32]]
 ) -> list[Pair]:
     """What the generator starts from: the store's images as `translate` will hand them to it."""
@@ -174,19 +226,19 @@ def _exchanged(
     for index in range(source.samples):
         sample = source.read(index)
         rng = np.random.default_rng((config.seed, index))
-        pairs.append((_style(config, scenes, sample.grey, rng), sample.mask))
+        pairs.append((_start(config, scenes, sample.grey, rng), sample.mask))
     return pairs
 
 
-def _style(
+def _start(
     config: Translation,
     scenes: Sequence[NDArray[np.float32]],
     image: NDArray[np.float32],
     rng: np.random.Generator,
 ) -> NDArray[np.float32]:
     scene = scenes[int(rng.integers(len(scenes)))]
-    style = cut(scene, (image.shape[0], image.shape[1]), rng)
-    return exchange(image, style, float(rng.uniform(*config.band)))
+    name = config.start if METHODS[config.method] else config.method
+    return STARTS[name](config, scene, image, rng)
 
 
 def _fingerprint(content: Any) -> str:

@@ -1,7 +1,11 @@
 """Generator, discriminator and the small segmenter that watches the boundaries."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
+
+from cyclegan.settings import Translation
 
 
 class Generator(nn.Module):
@@ -17,6 +21,13 @@ class Generator(nn.Module):
         Channels at full resolution (doubled at half, and again at a quarter), residual blocks.
     bound : float
         Largest change of a grey value.
+    inputs : int
+        Channels of the input; the first is the image, others say how to decorate it.
+
+    Attributes
+    ----------
+    channels : list of int
+        Channels of what `encode` returns.
 
     References
     ----------
@@ -26,12 +37,12 @@ class Generator(nn.Module):
 
     multiple = 4
 
-    def __init__(self, width: int, blocks: int, bound: float) -> None:
+    def __init__(self, width: int, blocks: int, bound: float, inputs: int = 1) -> None:
         super().__init__()
         self.bound = bound
         self.halo = 3 + 2 + 4 + 8 * blocks + 4 + 2 + 3 + 4
         self.inside = nn.Sequential(
-            nn.Conv2d(1, width, 7, padding=3, padding_mode="reflect"),
+            nn.Conv2d(inputs, width, 7, padding=3, padding_mode="reflect"),
             nn.ReLU(),
             nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
             nn.ReLU(),
@@ -49,11 +60,32 @@ class Generator(nn.Module):
         self.last = nn.Conv2d(width, 1, 7, padding=3, padding_mode="reflect")
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
+        # After the three convolutions, half of the blocks, and all of them.
+        self.taps = (2, 4, 6, 6 + (blocks + 1) // 2, 6 + blocks)[: 5 if blocks > 1 else 4]
+        self.channels = [width, 2 * width, *[4 * width] * (len(self.taps) - 2)]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Translated image (B, 1, Y, X); sides must be multiples of 4."""
-        change: Tensor = self.bound * torch.tanh(self.last(self.inside(x)))
-        return x + change
+        """Translated image (B, 1, Y, X) of an input (B, C, Y, X); sides must be multiples of 4."""
+        return self.decode(x, self.inside[: self.taps[-1]](x))
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """Features of the input from fine to coarse; the last ones are what `decode` takes."""
+        features = []
+        for start, stop in pairwise((0, *self.taps)):
+            x = self.inside[start:stop](x)
+            features.append(x)
+        return features
+
+    def decode(self, x: Tensor, code: Tensor) -> Tensor:
+        """Translated image (B, 1, Y, X), given the input and the last of its features."""
+        change: Tensor = self.bound * torch.tanh(self.last(self.inside[self.taps[-1] :](code)))
+        return x[:, :1] + change
+
+
+def towards_real(config: Translation) -> Generator:
+    """The generator that is kept, with a channel of noise where the settings ask for one."""
+    inputs = 2 if config.noise else 1
+    return Generator(config.width, config.blocks, config.bound, inputs)
 
 
 class _Residual(nn.Module):
@@ -94,12 +126,16 @@ def discriminator(width: int) -> nn.Sequential:
 
 
 def segmenter(classes: int, width: int = 16) -> nn.Sequential:
-    """Small dilated network (B, 1, Y, X) -> logits (B, classes, Y, X) at full resolution."""
+    """Small dilated network (B, 1, Y, X) -> logits (B, classes, Y, X) at full resolution.
+
+    It normalises by groups within a patch: statistics of a batch would depend on how the batch is
+    shared among processes.
+    """
     layers: list[nn.Module] = []
     for inputs, dilation in ((1, 1), (width, 2), (width, 4), (width, 8), (width, 1)):
         layers += [
             nn.Conv2d(inputs, width, 3, padding=dilation, dilation=dilation),
-            nn.BatchNorm2d(width),
+            nn.GroupNorm(4, width),
             nn.ReLU(),
         ]
     return nn.Sequential(*layers, nn.Conv2d(width, classes, 1))

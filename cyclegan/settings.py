@@ -22,7 +22,10 @@ class Translation(Config):
 
     real: Path = Field(description="folder of unlabelled real images")
     sim: Path = Field(Path("data/sim.zarr"), description="store to translate")
-    method: str = Field("fda", description="cyclegan or fda")
+    method: str = Field("fda", description="fda, cyclegan, cut or histogram")
+    start: Literal["fda", "histogram", "none"] = Field(
+        "fda", description="what a learned method starts from: exchanged, matched or bare images"
+    )
     band: Band = Field((0.01, 0.08), description="half-width of the exchanged frequencies, 0..0.5")
     seed: int = Field(0, ge=0, lt=2**63, description="seed")
     device: str = Field("auto", description="auto, cpu or cuda")
@@ -40,9 +43,20 @@ class Translation(Config):
         "segmenter", description="what ties boundaries to the mask"
     )
     geometry_weight: float = Field(1.0, ge=0, description="weight of the geometry loss")
+    contrast: float = Field(1.0, ge=0, description="weight of the contrastive loss of cut")
+    places: int = Field(256, ge=2, description="places of a patch that cut contrasts")
+    noise: float = Field(0, ge=0, description="noise channel: one mask, many pictures; 0: none")
+    diversity: float = Field(0.01, gt=0, lt=1, description="least difference of such pictures")
+    augment: float = Field(
+        0.6, ge=0, lt=1, description="confidence that augmentation grants the discriminator; 0: off"
+    )
+    ema: float = Field(0.995, ge=0, lt=1, description="decay of the kept generator's mean; 0: off")
     pool: int = Field(50, ge=0, description="translated patches kept for the discriminator")
     checkpoint_every: int = Field(100, ge=1, description="steps between checkpoints")
+    on_drift: Literal["stop", "warn"] = Field(
+        "stop", description="what to do if boundaries have moved at three checkpoints in a row"
+    )
 
 
-FULL = {"width": 64, "blocks": 9, "critic_width": 64, "patch": 256, "steps": 40_000}
+FULL = {"width": 64, "blocks": 9, "critic_width": 64, "patch": 256, "steps": 40_000, "ema": 0.999}
 """What ``--size full`` changes: networks as wide and deep as the original paper's, for a GPU."""

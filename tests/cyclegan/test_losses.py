@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from cyclegan.losses import adversarial, distance, segmentation, structure
+from cyclegan.losses import adversarial, contrastive, distance, diversity, segmentation, structure
 
 
 def blobs(seed=0, size=64):
@@ -101,3 +101,33 @@ def test_segmentation_is_the_cross_entropy_of_the_true_class():
     assert segmentation(logits, mask).item() == pytest.approx(math.log(3))
     logits[:, 0] = 20
     assert segmentation(logits.bfloat16(), mask).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_contrast_is_the_cross_entropy_among_the_places_of_an_image():
+    places = torch.eye(4)[None].repeat(2, 1, 1)
+    inverse = math.exp(1 / 0.5)
+    expected = -math.log(inverse / (inverse + 3))
+    found = contrastive(3 * places, 0.1 * places, temperature=0.5)
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+    same = torch.ones(2, 4, 8)
+    assert contrastive(same, same).item() == pytest.approx(math.log(4))
+    assert contrastive(places, places.flip(1)).item() > 5
+
+
+def test_contrast_asks_for_the_queries_own_key():
+    """A query that resembles another place's key is wrong, a key that resembles two queries not."""
+    key = torch.eye(3)[None]
+    query = torch.tensor([[[1.0, 0, 0], [1, 0, 0], [0, 0, 1]]])
+    inverse = math.exp(1 / 0.5)
+    right, wrong = -math.log(inverse / (inverse + 2)), -math.log(1 / (inverse + 2))
+    expected = (2 * right + wrong) / 3
+    assert contrastive(query, key, 0.5).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_diversity_is_what_is_lacking():
+    one = torch.zeros(2, 1, 4, 4)
+    other = one.clone()
+    other[0] = 0.005
+    other[1] = 0.5
+    assert diversity(one, other, 0.01).item() == pytest.approx((0.5 + 0) / 2)
+    assert diversity(one, one, 0.01).item() == 1

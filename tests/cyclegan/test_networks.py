@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from cyclegan.networks import Generator, discriminator, segmenter
+from cyclegan.networks import Generator, discriminator, segmenter, towards_real
+from cyclegan.settings import Translation
 from phasegen.tiles import apply_tiled
 
 
@@ -116,3 +117,34 @@ def test_the_segmenter_keeps_size_and_tells_classes():
         optimiser.step()
     agreement = (network(image).argmax(1) == mask).float().mean()
     assert agreement > 0.9
+
+
+@pytest.mark.parametrize(("blocks", "channels"), [(1, [4, 8, 16, 16]), (3, [4, 8, 16, 16, 16])])
+def test_a_generator_is_its_encoder_and_its_decoder(blocks, channels):
+    generator = trained(blocks)
+    x = torch.rand(2, 1, 32, 48)
+    features = generator.encode(x)
+    assert [one.shape[1] for one in features] == channels == generator.channels
+    assert [one.shape[2:] for one in features[:3]] == [(32, 48), (16, 24), (8, 12)]
+    assert torch.equal(generator.decode(x, features[-1]), generator(x))
+    # The last feature is that of the last block, before the image grows again.
+    assert torch.equal(generator.inside[: 6 + blocks](x), features[-1])
+
+
+def test_a_noise_channel_decorates_and_is_not_added():
+    torch.manual_seed(0)
+    config = Translation(real="sem", noise=0.5, width=4, blocks=1)
+    generator = towards_real(config)
+    x = torch.rand(1, 2, 32, 32)
+    assert torch.equal(generator(x), x[:, :1])
+    nn.init.normal_(generator.last.weight)
+    change = generator(x) - x[:, :1]
+    assert change.abs().max() <= config.bound + 1e-6
+    other = torch.cat([x[:, :1], torch.rand(1, 1, 32, 32)], 1)
+    assert not torch.allclose(generator(other), generator(x))
+
+
+def test_what_the_segmenter_says_of_a_patch_does_not_depend_on_its_batch():
+    network = segmenter(2).train()
+    x = torch.rand(4, 1, 32, 32)
+    torch.testing.assert_close(network(x)[:1], network(x[:1]))

@@ -1,0 +1,98 @@
+"""Training by several processes that ``torchrun`` has started, each with a share of the batch."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+from torch import Tensor, distributed, nn
+
+from phasegen.errors import InputError
+
+T = TypeVar("T")
+
+
+def rank() -> int:
+    """Number of this process; 0 logs and writes."""
+    return int(os.environ.get("RANK", 0))
+
+
+def size() -> int:
+    """How many processes train together."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
+@contextmanager
+def group(device: torch.device) -> Iterator[None]:
+    """Connect the processes for the length of the block; with one process it does nothing."""
+    if size() == 1:
+        yield
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
+def average(parameters: Iterable[nn.Parameter]) -> None:
+    """Replace gradients by their mean over the processes.
+
+    `DistributedDataParallel` wants every parameter of a wrapped network in every backward pass,
+    once. Here some networks are frozen in each of a step's descents, others run several times in
+    one, and the kept generator is a sixth. All gradients of an optimiser in one message do the same
+    in three lines; overlapping messages with the backward pass would gain nothing with networks
+    this small.
+    """
+    if size() == 1:
+        return
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+    distributed.all_reduce(flat)
+    flat /= size()
+    parts = torch.split(flat, [gradient.numel() for gradient in gradients])
+    for gradient, part in zip(gradients, parts, strict=True):
+        gradient.copy_(part.view_as(gradient))
+
+
+def mean(value: Tensor) -> Tensor:
+    """Mean of a tensor over the processes, without gradient."""
+    value = value.detach().clone()
+    if size() > 1:
+        distributed.all_reduce(value)
+        value /= size()
+    return value
+
+
+def gather(value: T) -> list[T]:
+    """The values of all processes, in the order of their ranks."""
+    if size() == 1:
+        return [value]
+    values: list[T] = [value] * size()
+    distributed.all_gather_object(values, value)
+    return values
+
+
+def first(function: Callable[[], T]) -> T:
+    """Call `function` in the first process alone, and give its result to all of them.
+
+    Raises
+    ------
+    InputError
+        In every process, if `function` does.
+    """
+    if size() == 1:
+        return function()
+    outcome: list[T | InputError | None] = [None]
+    if rank() == 0:
+        try:
+            outcome = [function()]
+        except InputError as error:
+            outcome = [error]
+    distributed.broadcast_object_list(outcome)
+    if isinstance(outcome[0], InputError):
+        raise outcome[0]
+    return outcome[0]  # type: ignore[return-value]
