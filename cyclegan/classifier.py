@@ -81,7 +81,7 @@ def classifier_test(x: Array, y: Array, seed: int = 0) -> Separation:
     truth = np.arange(len(values)) < len(x)
     share = right(truth)
     reached = [share[truth], share[~truth]]
-    error = np.sqrt(sum(np.var(one, ddof=1) / len(one) for one in reached)) / 2
+    error = np.sqrt(sum(float(np.var(one, ddof=1)) / len(one) for one in reached)) / 2
     mean = float(np.mean([one.mean() for one in reached]))
     # The real labels take part with the accuracy that is reported.
     null = permuted(accuracy, len(x), len(y), seed, PERMUTATIONS)

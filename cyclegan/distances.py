@@ -138,7 +138,7 @@ def kernel_distance(x: Array, y: Array, seed: int = 0) -> Kernel:
     if min(m, images - m) > 2:
         without = [discrepancy(np.delete(ours, i), theirs) for i in range(m)]
         others = [discrepancy(ours, np.delete(theirs, i)) for i in range(images - m)]
-        variance = sum((len(part) - 1) * np.var(part) for part in (without, others))
+        variance = sum((len(part) - 1) * float(np.var(part)) for part in (without, others))
     p = exchanged(
         lambda side: discrepancy(np.flatnonzero(side), np.flatnonzero(~side)), m, images - m, seed
     )
