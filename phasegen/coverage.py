@@ -22,7 +22,7 @@ HALF = 0.5
 
 FACTOR, DIFFERENCE = 1.4, 0.15
 """How far outside it may lie, lengths and other descriptors: chords of real images are cut by up to
-40 %, and a recipe that falls no shorter than this has trained networks well.
+40 %.
 """
 
 LENGTHS = ("period", "wavelength", "chord_dark", "chord_bright", "intercept")
