@@ -20,7 +20,7 @@ Array = NDArray[np.float32]
 MOST_IMAGES = 64
 """Images of a set that are looked at, evenly spaced."""
 
-SCENE = 512
+SCENE = 384
 """Largest side of the middle of an image whose shapes are described, pixels."""
 
 FLAT = 1e-3
