@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from cyclegan import distributed
 from cyclegan.fit import fit
 from phasegen import devices
-from tests.cyclegan.specimens import SCENES, SIMULATED, silent
+from tests.cyclegan.specimens import SCENES, SIMULATED, eager, silent
 from tests.cyclegan.two_processes import config, in_single_precision
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +55,7 @@ def test_the_loss_curve_is_that_of_one_process_with_the_doubled_batch(
 ):
     folder, _ = together
     monkeypatch.setattr(devices, "autocast", in_single_precision)
+    monkeypatch.setattr("cyclegan.fit.adjust", eager)
     fit(config(batch=4, pool=0), SIMULATED, SCENES, tmp_path, {}, {}, silent)
     alone, both = curves(tmp_path), curves(folder / "pool0")
     assert {"loss/adversarial", "loss/cycle", "loss/critics", "watch/augment"} <= alone.keys()
