@@ -9,6 +9,7 @@ import typer
 
 from cli import common
 from cli.gap import gap
+from cyclegan import distributed
 from cyclegan.model import fit_model, load_model
 from cyclegan.settings import FULL, Translation
 from cyclegan.translate import (
@@ -45,7 +46,8 @@ def fit(
     ],
     sim: Annotated[Path | None, typer.Option(help=f"Store to start from [default: {SIM}].")] = None,
     method: Annotated[
-        str | None, typer.Option(help="fda (no training) or cyclegan [default: fda].")
+        str | None,
+        typer.Option(help="fda, histogram (no training), cyclegan or cut [default: fda]."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Store to write.")] = SEM,
     run: Annotated[Path, typer.Option(help="Folder for the model and its logs.")] = RUN,
@@ -79,6 +81,8 @@ def fit(
                 "Choose another --out and --run, or start afresh with --overwrite",
             )
     path = fit_model(settings, run, common.progress, overwrite)
+    if distributed.rank():
+        return  # the first process prints and translates
     print(f"model: {path}")
     if translate:
         _translate(path, settings.sim, out, settings.device, overwrite)
@@ -149,3 +153,7 @@ app.command()(gap)
 def main() -> None:
     """Entry point of the console script."""
     common.run(app)
+
+
+if __name__ == "__main__":
+    main()
