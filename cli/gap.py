@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from cli import common
-from cyclegan import gap_report
-from cyclegan.embedding import MISSING, embed
-from cyclegan.gap import compare, gains
-from cyclegan.gap import halves as compare_halves
-from cyclegan.gap_images import read_pictures
-from cyclegan.responses import Extractor, fitted_networks, inception
-from cyclegan.samples import BANK, measure_samples
+from cyclegan.gap import report
+from cyclegan.gap.compare import compare, gains
+from cyclegan.gap.compare import halves as compare_halves
+from cyclegan.gap.embedding import MISSING, embed
+from cyclegan.gap.pictures import read_pictures
+from cyclegan.gap.responses import Extractor, fitted_networks, inception
+from cyclegan.gap.samples import BANK, measure_samples
 from phasegen.errors import InputError
 
 HTML = (".html", ".htm")
@@ -76,8 +76,8 @@ def gap(
     maps = embed([one.features[BANK] for one in (first, *others)], seed)
     if maps is None:
         remarks.append(MISSING)
-    written = gap_report.save(out, [first, *others], gaps, halves, remarks, maps)
-    common.table(*gap_report.table([*gaps, halves] if halves else gaps))
+    written = report.save(out, [first, *others], gaps, halves, remarks, maps)
+    common.table(*report.table([*gaps, halves] if halves else gaps))
     for note in (*(note for one in gaps for note in one.notes), *remarks):
         print(note)
     print(", ".join(map(str, written)))

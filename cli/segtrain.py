@@ -9,8 +9,10 @@ from cli import common
 from phasegen.errors import InputError
 from phasegen.images import list_images
 from phasegen.store import open_store
+from segtrain.adapt import STAGES, TRAINED
+from segtrain.adapt import adapt as fit_to
 from segtrain.evaluate import evaluate_folder, predict_folder, score_table, write_evaluation
-from segtrain.predict import load_segmenter
+from segtrain.predict import Segmenter, load_segmenter
 from segtrain.train import BEST, Training, train
 
 app = common.app("segtrain", "Train segmentation without hand-drawn labels, and score it.")
@@ -115,6 +117,9 @@ def predict(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of images.")],
     checkpoint: Checkpoint = RUN / BEST,
     out: Annotated[Path, typer.Option(help="Folder for the masks.")] = Path("predictions"),
+    adapt: Annotated[
+        bool, typer.Option("--adapt", help="Fit the model to these images first, without a label.")
+    ] = False,
     device: Device = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace masks.")] = False,
 ) -> None:
@@ -125,9 +130,31 @@ def predict(
     segmenter = load_segmenter(checkpoint, device)
     if out.resolve() == folder.resolve():
         raise InputError(out, "is the folder of the images", "Choose another --out")
+    if adapt:
+        segmenter = _adapted(segmenter, folder)
     with common.progress("predict", len(list_images(folder))) as advance:
         predict_folder(segmenter, folder, out, advance, overwrite)
     print(out)
+
+
+def _adapted(segmenter: Segmenter, folder: Path) -> Segmenter:
+    """The segmenter fitted to a folder; says what was done to it."""
+    with common.progress("adapt", 1 + len(STAGES)) as advance:
+        result = fit_to(segmenter, folder, advance)
+    before, after = result.strange
+    print(f"images are shown {result.segmenter.view} (strangeness {before:.3f}, now {after:.3f})")
+    common.table(
+        ("stage", "information", "kept"),
+        [
+            (stage, f"{value:.3f}", "-" if stage == TRAINED else _word(stage in result.kept))
+            for stage, value in result.information.items()
+        ],
+    )
+    return result.segmenter
+
+
+def _word(kept: bool) -> str:
+    return "yes" if kept else "no"
 
 
 def _imitated(store: Path) -> Path | None:

@@ -10,7 +10,10 @@ import numpy as np
 from phasegen.errors import InputError
 from phasegen.images import digest_files, pair_masks, read_mask, read_micrograph
 from phasegen.store import digest, open_store
-from segtrain.data.source import Labelled, Source, standardise
+from segtrain.data.source import Labelled, Source, describe_masks, standardise
+
+DESCRIBED = 16
+"""Masks that tell what those of a source look like."""
 
 CACHED = 100_000_000
 """Pixels kept in memory between steps; they take 900 MB."""
@@ -48,12 +51,14 @@ def from_store(path: Path, patch: int) -> Source:
         weight = np.ones(sample.mask.shape, np.float32)
         return Labelled(standardise(sample.image[0]), sample.mask, weight)
 
+    masks = [store.load("mask", int(index)) for index in complete[:DESCRIBED]]
     record = {
         "labels": "simulated",
         "path": str(path),
         "kind": store.kind,
         "samples": len(complete),
         "digest": digest(path),
+        "structure": describe_masks(masks, len(store.classes)),
         "parents": store.attributes["parents"],
     }
     return Source(tuple(store.classes), len(complete), load, record)
@@ -94,6 +99,7 @@ def from_folders(images: Path, masks: Path, patch: int, classes: Sequence[str] =
     if largest >= len(names):
         remedy = f"Name {largest + 1} classes with --set classes=[...]"
         raise InputError(masks, f"holds class {largest} of {len(names)} named ones", remedy)
+    drawn = [load(index).mask for index in range(min(len(pairs), DESCRIBED))]
     record = {
         "labels": "drawn",
         "path": str(images),
@@ -101,6 +107,7 @@ def from_folders(images: Path, masks: Path, patch: int, classes: Sequence[str] =
         "kind": "image folder",
         "samples": len(pairs),
         "digest": digest_files(path for pair in pairs for path in pair),
+        "structure": describe_masks(drawn, len(names)),
         "parents": [],
     }
     return Source(names, len(pairs), load, record)

@@ -1,11 +1,13 @@
 """What the trainer learns from: a lazy sequence of standardised images with class masks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from phasegen.descriptors import connectivity
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +50,21 @@ class Source:
     count: int
     load: Callable[[int], Labelled]
     record: dict[str, Any]
+
+
+def describe_masks(masks: Sequence[NDArray[np.uint8]], classes: int) -> dict[str, Any]:
+    """What the masks of a source look like, by which another prediction can be judged.
+
+    Returns
+    -------
+    dict
+        ``shares``: mean share of every class. ``polarity``: mean chance that two background pixels
+        lie in one connected piece, less that of two foreground pixels; 1 for separate particles in
+        a matrix, -1 for a network with islands between.
+    """
+    counts = [np.bincount(mask.ravel(), minlength=classes)[:classes] / mask.size for mask in masks]
+    polarity = [connectivity(mask == 0) - connectivity(mask > 0) for mask in masks]
+    return {"shares": np.mean(counts, axis=0).tolist(), "polarity": float(np.mean(polarity))}
 
 
 def standardise(scene: NDArray[Any]) -> NDArray[np.float32]:

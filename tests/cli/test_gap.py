@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from cyclegan import classifier, distances
+from cyclegan.gap import classifier, distances
 from phasegen.images import write_image
 from phasegen.store import open_store
 

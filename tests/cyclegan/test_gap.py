@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from cyclegan import classifier, distances, morphology
-from cyclegan.embedding import embed
-from cyclegan.gap import compare, gains, halves
-from cyclegan.gap_images import read_pictures
-from cyclegan.samples import measure_samples
+from cyclegan.gap import classifier, distances, morphology
+from cyclegan.gap.compare import compare, gains, halves
+from cyclegan.gap.embedding import embed
+from cyclegan.gap.pictures import read_pictures
+from cyclegan.gap.samples import measure_samples
 from phasegen.errors import InputError
 from phasegen.images import write_image
 from phasegen.store import create, open_store

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
-from cyclegan.classifier import classifier_test
-from cyclegan.distances import (
+from cyclegan.gap.classifier import classifier_test
+from cyclegan.gap.distances import (
     LIMIT,
     exchanged,
     histogram_distances,
@@ -14,7 +14,7 @@ from cyclegan.distances import (
     log_spectral,
     standardised,
 )
-from cyclegan.features import octaves
+from cyclegan.gap.features import octaves
 
 
 def draw(seed, images, patches, shift=0.0, features=3, between=0.0):

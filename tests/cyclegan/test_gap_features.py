@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from cyclegan.features import BINS, entropy, histograms, measure, octaves
+from cyclegan.gap.features import BINS, entropy, histograms, measure, octaves
+from cyclegan.gap.responses import activations, fitted_networks, inception
 from cyclegan.model import fit_model
-from cyclegan.responses import activations, fitted_networks, inception
 from cyclegan.settings import Translation
 from phasegen.errors import InputError
 

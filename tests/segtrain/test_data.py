@@ -67,6 +67,10 @@ def test_a_store_as_a_source(simulation):
         np.testing.assert_array_equal(read.mask, sample.mask)
         assert (read.weight == 1).all()
         assert read.weight.shape == read.mask.shape
+    structure = source.record.pop("structure")
+    masks = [source.load(index).mask for index in range(source.count)]
+    assert structure["shares"][1] == pytest.approx(np.mean(masks))
+    assert abs(structure["polarity"]) < 0.5  # neither phase encloses the other
     assert source.record == {
         "labels": "simulated",
         "path": str(simulation),

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cyclegan import morphology
-from cyclegan.classifier import Separation, classifier_test
-from cyclegan.distances import (
+from cyclegan.gap import morphology
+from cyclegan.gap.classifier import Separation, classifier_test
+from cyclegan.gap.distances import (
     Kernel,
     Shift,
     histogram_distances,
@@ -17,10 +17,10 @@ from cyclegan.distances import (
     kolmogorov_smirnov,
     log_spectral,
 )
-from cyclegan.features import DISTANCES, PROPERTIES, RADII, STEEPEST, octaves
-from cyclegan.gap_images import Pictures
-from cyclegan.morphology import CHANCE, Morphology
-from cyclegan.samples import BANK, Sample, part
+from cyclegan.gap.features import DISTANCES, PROPERTIES, RADII, STEEPEST, octaves
+from cyclegan.gap.morphology import CHANCE, Morphology
+from cyclegan.gap.pictures import Pictures
+from cyclegan.gap.samples import BANK, Sample, part
 
 Array = NDArray[Any]
 

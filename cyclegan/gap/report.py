@@ -9,9 +9,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from cyclegan.gap import Gap
-from cyclegan.gap_page import page
-from cyclegan.samples import Sample
+from cyclegan.gap.compare import Gap
+from cyclegan.gap.page import page
+from cyclegan.gap.samples import Sample
 from phasegen.files import make_folder, written_whole
 
 Array = NDArray[Any]

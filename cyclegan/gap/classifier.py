@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cyclegan.distances import permuted
+from cyclegan.gap.distances import permuted
 
 Array = NDArray[Any]
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cyclegan import svg
-from cyclegan.features import BINS, STEEPEST
-from cyclegan.gap import Gap
-from cyclegan.samples import Sample
+from cyclegan.gap import svg
+from cyclegan.gap.compare import Gap
+from cyclegan.gap.features import BINS, STEEPEST
+from cyclegan.gap.samples import Sample
 
 Array = NDArray[Any]
 
@@ -54,7 +54,7 @@ def page(
     maps: Sequence[Array] | None,
     figures: tuple[Sequence[str], Sequence[Sequence[str]]],
 ) -> str:
-    """The whole page; arguments as those of `gap_report.save`, with the table's header and rows."""
+    """The whole page; arguments as those of `report.save`, with the table's header and rows."""
     names = [one.pictures.name for one in samples]
     notes = "".join(
         f"<h3>{escape(gap.name)}</h3>{''.join(f'<p>{escape(n)}</p>' for n in gap.notes)}"

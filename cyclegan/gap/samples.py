@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cyclegan import morphology
-from cyclegan.distances import standardised
-from cyclegan.features import Statistics, measure
-from cyclegan.gap_images import Pictures, middle
-from cyclegan.responses import Extractor
+from cyclegan.gap import morphology
+from cyclegan.gap.distances import standardised
+from cyclegan.gap.features import Statistics, measure
+from cyclegan.gap.pictures import Pictures, middle
+from cyclegan.gap.responses import Extractor
 from phasegen.descriptors import Descriptors, describe
 
 Array = NDArray[Any]

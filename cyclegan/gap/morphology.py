@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from cyclegan.distances import kolmogorov_smirnov
+from cyclegan.gap.distances import kolmogorov_smirnov
 from phasegen import spectra
 from phasegen.coverage import dark_interval, values
 from phasegen.descriptors import Descriptors, chords, describe, mean_chords, without_specks

@@ -46,7 +46,7 @@ def fitted_networks(model: Path) -> dict[str, Extractor]:
     found: dict[str, Extractor] = {}
     try:
         config = Translation.model_validate(content["config"])
-        if critic := _part(weights, "critic_real."):
+        if critic := _part(weights, "critics.real."):
             found["discriminator"] = activations(discriminator(config.critic_width), critic)
         if config.geometry == "segmenter" and (watcher := _part(weights, "segmenter.")):
             classes = len(list(watcher.values())[-1])

@@ -1,0 +1,1 @@
+"""The domain-gap report: what tells synthetic pictures from real ones, style or morphology."""
