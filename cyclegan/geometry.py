@@ -71,6 +71,11 @@ def boundary_drift(pairs: Iterable[tuple[NDArray[Any], NDArray[Any]]]) -> Drift:
     )
 
 
+def has_drifted(before: Drift, after: Drift) -> bool:
+    """Whether boundaries have moved: by half a pixel in the median, or by one at the tail."""
+    return abs(after.shift - before.shift) > 0.5 or after.p95 > before.p95 + 1
+
+
 def edge_agreement(pairs: Iterable[tuple[NDArray[Any], NDArray[Any]]]) -> Edges:
     """Edges against boundaries over (image, mask) pairs; every class border is a boundary.
 

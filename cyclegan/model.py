@@ -1,6 +1,7 @@
 """A fitted translation: styles of a real folder and, if it was learned, a generator."""
 
 import hashlib
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from skimage.exposure import match_histograms
 from torch import Tensor
 
 from cyclegan import distributed
+from cyclegan.agreement import find_disagreements
 from cyclegan.batches import Pair
 from cyclegan.fda import cut, exchange
 from cyclegan.fit import KIND, Progress, fit
@@ -29,6 +31,9 @@ from phasegen.tiles import apply_tiled
 
 MODEL = "model.pt"
 TILE = 512
+
+PLANES = 8
+"""Planes of a volume that a generator learns from; their neighbours look alike."""
 
 Image = NDArray[np.float32]
 
@@ -99,17 +104,20 @@ def fit_model(config: Translation, out: Path, progress: Progress, overwrite: boo
         raise InputError(f"method {config.method!r}", "is unknown", f"Known methods: {known}")
     device = devices.choose(config.device)
     source = open_store(config.sim)
-    require_sections(source)
+    require_grey(source)
     if len(source.complete()) < source.samples:
         raise InputError(
             config.sim, "is unfinished", "Run the same phasegen simulate command again"
         )
     learned = METHODS[config.method]
     patch = config.patch if learned else 1
-    if min(source.shape) < patch:
-        remedy = f"Simulate larger ones, or --set patch={min(source.shape) // 4 * 4}"
+    if min(source.shape[-2:]) < patch:
+        remedy = f"Simulate larger ones, or --set patch={min(source.shape[-2:]) // 4 * 4}"
         raise InputError(config.sim, f"has samples of {source.shape} pixels", remedy)
     real = read_real(config.real, patch)
+    if not distributed.rank():
+        for warning in (*real.warnings, *find_disagreements(real, source)):
+            print(f"warning: {warning}", file=sys.stderr)
     ranks = distributed.size()
     inputs = {"sim": digest(config.sim), "real": real.record, "processes": ranks}
     with distributed.group(device):
@@ -184,13 +192,12 @@ def load_model(path: Path, device: str = "auto") -> Model:
     return Model(config, styles, generator, record, where)
 
 
-def require_sections(source: Store) -> None:
-    """Refuse a store of volumes, or of images with more than one channel."""
+def require_grey(source: Store) -> None:
+    """Refuse a store of images with more than one channel."""
     channels = source.arrays["image"].shape[1]
-    if len(source.shape) != 2 or channels != 1:
-        what = "volumes" if len(source.shape) != 2 else f"images of {channels} channels"
-        remedy = "Give a store of grey images; phasegen simulate --slice cuts sections of a volume"
-        raise InputError(source.path, f"holds {what}", remedy)
+    if channels != 1:
+        problem = f"holds images of {channels} channels"
+        raise InputError(source.path, problem, "Give a store of grey images")
 
 
 def translate(model: Model, image: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
@@ -225,8 +232,14 @@ def _started(
     pairs = []
     for index in range(source.samples):
         sample = source.read(index)
-        rng = np.random.default_rng((config.seed, index))
-        pairs.append((_start(config, scenes, sample.grey, rng), sample.mask))
+        planes = [(sample.grey, sample.mask)]
+        if sample.mask.ndim == 3:
+            planes = list(zip(sample.grey, sample.mask, strict=True))[
+                :: -(-len(sample.mask) // PLANES)
+            ]
+        for grey, mask in planes:
+            rng = np.random.default_rng((config.seed, index))
+            pairs.append((_start(config, scenes, grey, rng), mask))
     return pairs
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import skew
 
 from cyclegan.marks import clean_rectangles, find_marks
 from phasegen.descriptors import describe
@@ -16,11 +17,14 @@ from phasegen.pixel_size import read_pixel_size
 HEADROOM = 0.25
 """Grey values beyond the percentiles, as a share of their distance, that still fit into 0..1."""
 
-CLEAR = 0.3
+CLEAR = 0.6
 """Polarity beyond which the particles of an image are certainly dark or bright."""
 
 MIDDLE = 512
 """Side of the part of an image by which its polarity is told."""
+
+SKEWED = 0.5
+"""Difference of skewness by which images may differ that are no negatives of each other."""
 
 LARGEST, MOST = 1024, 64
 """Side and rough number of the scenes kept as style; a 4k image gives up to sixteen."""
@@ -39,7 +43,7 @@ class RealFolder:
         image lie `HEADROOM` inside 0..1.
     record : dict
         Files with their percentiles, shape, type, info bar, share of marks, pixel size and
-        polarity, for provenance.
+        polarity and skewness of the grey values, for provenance.
     warnings : list of str
         What a user should know of the folder: files that are unlike the others.
     """
@@ -79,6 +83,7 @@ def read_real(folder: Path, patch: int) -> RealFolder:
             blocks = [block for part in parts for block in _blocks(part, patch)]
             step = max(1, len(blocks) * len(paths) // MOST)
             scenes += [block.copy() for block in blocks[::step]]
+        middle = _middle(micrograph.scene)
         files.append(
             {
                 "name": path.name,
@@ -89,7 +94,8 @@ def read_real(folder: Path, patch: int) -> RealFolder:
                 "dtype": micrograph.dtype.name,
                 "marked": round(float(marks.mean()), 4),
                 "pixel_size": read_pixel_size(path),
-                "polarity": round(describe(_middle(micrograph.scene)).polarity, 2),
+                "polarity": round(describe(middle).polarity, 2),
+                "skewness": round(float(skew(middle, axis=None)), 2),
             }
         )
     record = {"folder": str(folder.resolve()), "files": files}
@@ -112,9 +118,12 @@ def _warnings(files: list[dict[str, Any]]) -> list[str]:
             f"pixels of {min(sizes):g} to {max(sizes):g} um: structures differ in size; give a "
             "folder for each magnification"
         )
+    # Of two interwoven phases either may seem the enclosed one, yet a negative turns the skewness.
+    skewness = float(np.median([file["skewness"] for file in files]))
+    alike = [file for file in files if abs(file["skewness"] - skewness) < SKEWED]
     dark = [file["name"] for file in files if file["polarity"] < -CLEAR]
     bright = [file["name"] for file in files if file["polarity"] > CLEAR]
-    if dark and bright:
+    if dark and bright and len(alike) < len(files):
         few, other = sorted((dark, bright), key=len)
         found.append(
             f"particles are {'dark' if few is dark else 'bright'} in {len(few)} images "

@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cyclegan.geometry import Drift, Edges, boundary_drift, edge_agreement
-from cyclegan.model import Model, translate
+from cyclegan.geometry import Drift, Edges, boundary_drift, edge_agreement, has_drifted
+from cyclegan.model import Model, require_grey, translate
 from cyclegan.real import HEADROOM
 from phasegen import store
 from phasegen.errors import InputError
@@ -62,10 +62,7 @@ def prepare(model: Model, source: Store, out: Path, overwrite: bool = False) -> 
         If `source` is unfinished or holds no grey images, or `out` was translated from something
         else.
     """
-    channels = source.arrays["image"].shape[1]
-    if channels != 1:
-        problem = f"holds images of {channels} channels"
-        raise InputError(source.path, problem, "Give a store of grey images")
+    require_grey(source)
     if len(source.complete()) < source.samples:
         raise InputError(source.path, "is unfinished", "Run the command that makes it again")
     parents: list[dict[str, Any]] = [
@@ -196,7 +193,7 @@ def find_damage(geometry: dict[str, Geometry]) -> list[str]:
     """What the translation has done to the boundaries, in words; empty if they are as they were."""
     (before, edges), (after, now) = geometry["simulated"], geometry["translated"]
     found = []
-    if abs(after.shift - before.shift) > 0.5 or after.p95 - before.p95 > 1:
+    if has_drifted(before, after):
         found.append("the translation has moved boundaries; the masks no longer fit the images")
     if edges.found - now.found > LOST:
         found.append(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cyclegan.batches import Batch, Pair, draw
-from cyclegan.geometry import Drift, boundary_drift
+from cyclegan.geometry import Drift, boundary_drift, has_drifted
 from cyclegan.networks import Generator
 from cyclegan.objectives.objective import Objective
 from cyclegan.settings import Translation
@@ -62,11 +62,6 @@ def drift_of(images: Tensor, batch: Batch) -> Drift:
     """Boundary drift of patches (B, 1, P, P) against the masks of a batch."""
     grey = images[:, 0].float().cpu().numpy()
     return boundary_drift(zip(grey, batch.mask.cpu().numpy(), strict=True))
-
-
-def has_drifted(before: Drift, after: Drift) -> bool:
-    """Whether boundaries have moved: by half a pixel in the median, or by one at the tail."""
-    return abs(after.shift - before.shift) > 0.5 or after.p95 > before.p95 + 1
 
 
 @torch.no_grad()

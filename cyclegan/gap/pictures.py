@@ -122,7 +122,7 @@ def read_pictures(
         names.append(name)
         patches.append(np.stack([scene[y : y + patch, x : x + patch] for y, x in corners]))
         scenes.append(middle(scene, SCENE).copy())
-        shapes.append(scenes[-1] if mask is None else _shape(scenes[-1], middle(mask, SCENE)))
+        shapes.append(scenes[-1] if mask is None else shape_of(scenes[-1], middle(mask, SCENE)))
     return Pictures(
         name=path.resolve().name,
         path=path,
@@ -141,7 +141,7 @@ def middle(scene: NDArray[Any], side: int) -> NDArray[Any]:
     return scene[y : y + side, x : x + side]
 
 
-def _shape(scene: Array, mask: NDArray[np.uint8]) -> Array:
+def shape_of(scene: Array, mask: NDArray[np.uint8]) -> Array:
     """Every class at its mean grey value; the scene itself if only one class is in sight."""
     counts = np.bincount(mask.ravel())
     means = np.bincount(mask.ravel(), scene.ravel()) / np.maximum(counts, 1)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from cyclegan.model import fit_model, load_model, translate
+from cyclegan.model import PLANES, _started, fit_model, load_model, translate
 from cyclegan.networks import towards_real
 from cyclegan.real import read_real
 from cyclegan.settings import Translation
@@ -264,17 +264,22 @@ def test_patches_must_fit_the_samples(simulation, real, silent, tmp_path):
     fit_model(settings(simulation, real, patch=128), tmp_path / "run", silent)
 
 
-@pytest.mark.parametrize("method", ["fda", "cyclegan"])
-@pytest.mark.parametrize(
-    ("channels", "shape", "says"), [(1, (32, 32, 32), "volumes"), (2, (32, 32), "2 channels")]
-)
-def test_volumes_and_channels_are_refused(
-    blank, real, silent, tmp_path, method, channels, shape, says
-):
-    config = settings(blank(channels, shape), real, method=method)
-    with pytest.raises(InputError, match=rf"holds .*{says}.*--slice"):
-        fit_model(config, tmp_path / "run", silent)
+def test_channels_are_refused(blank, real, silent, tmp_path):
+    with pytest.raises(InputError, match="2 channels"):
+        fit_model(settings(blank(2, (32, 32)), real), tmp_path / "run", silent)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_generator_learns_from_planes_of_a_volume(blank, real, silent, tmp_path):
+    source = open_store(blank(1, (32, 48, 48)))
+    config = settings(source.path, real)
+    pairs = _started(config, source, read_real(real.images, 32).scenes)
+    assert [image.shape for image, _ in pairs] == [(48, 48)] * PLANES
+    model = load_model(fit_model(config, tmp_path / "run", silent), "cpu")
+    # The planes are what `translate` makes of them with the sample's seed: one style for all.
+    np.testing.assert_array_equal(
+        np.clip(pairs[1][0], 0, 1), translate(model, source.read(0).grey[4], 0)
+    )
 
 
 def test_methods_are_known_by_name(simulation, real, silent, tmp_path):
