@@ -37,7 +37,7 @@ def tilted(image: Image) -> Image:
 CHANGES: dict[str, tuple[Callable[[Image], Image], float]] = {
     "as it is": (lambda image: image, 1.0),
     "contrast inverted": (lambda image: 1 - image, 1.0),
-    "contrast halved, twice the noise": (
+    "noise added, 0.1 of the grey range": (
         lambda image: image + np.random.default_rng(0).normal(0, 0.1, image.shape),
         1.0,
     ),
