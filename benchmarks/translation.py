@@ -2,12 +2,12 @@
 
     OMP_NUM_THREADS=2 python benchmarks/translation.py [--device cuda] [--steps 20] [--side 8192]
 
-The reference has the same networks, batches and losses, written as in the original paper (Zhu
-et al., ICCV 2017): channels first, float32, one pass for every term, no mixed precision. Ours is the
+The reference has the same networks, batches and losses, written as in the original paper (Zhu et
+al., ICCV 2017): channels first, float32, one pass for every term, no mixed precision. Ours is the
 loop of `cyclegan fit` with what the original lacks switched off (geometry loss, mean weights,
-augmentation). Rates are medians of three runs; memory is the peak of a process of its own. The last
-row of the table compares the translation of one large image, in tiles, with the bare network on one
-tile without its margin.
+augmentation). Rates are medians of three runs; memory is the peak of a process of its own. The
+last table compares the translation of one large image, in tiles, with the bare network on one tile
+without its margin.
 """
 
 import argparse
