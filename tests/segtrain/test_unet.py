@@ -7,9 +7,19 @@ from segtrain.models import MODELS
 from segtrain.models.unet import UNet
 
 
+def count(network):
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
 def test_number_of_parameters():
+    """Veziryan (2025), Table 1; the blocks follow from its widths."""
     network = UNet(4, 4, (32, 64, 128, 256, 512))
-    assert sum(parameter.numel() for parameter in network.parameters()) == 7_766_372
+    assert count(network.first) == 10_560
+    assert [count(block) for block in network.down] == [55_680, 221_952, 886_272, 3_542_016]
+    assert [count(block) for block in network.up] == [524_544, 131_200, 32_832, 8_224]
+    assert [count(block) for block in network.merge] == [1_771_008, 443_136, 110_976, 27_840]
+    assert count(network.head) == 132
+    assert count(network) == 7_766_372
 
 
 def test_the_names_of_a_configuration_build_it():
