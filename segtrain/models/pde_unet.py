@@ -79,8 +79,7 @@ class CableBlock(nn.Module):
         self.steps = steps
         self.leak = 1.0 if monotone else 2.0
         sets = (1 if share_steps else steps, 1 if share_channels else channels)
-        # Equal steps commute and so would get equal gradients for ever: start near, not at.
-        self.shares = nn.Parameter(0.1 * torch.randn(3, *sets))
+        self.shares = nn.Parameter(torch.zeros(3, *sets))
         """Logits of the shares of τ, 1/Φ² and 1/Ψ² less their start, to which decay pulls."""
         self.source = nn.Parameter(torch.full(sets, LEAK))
         used = torch.tensor([LEAK / self.leak, 2 / LENGTH**2, 2 / LENGTH**2])

@@ -87,17 +87,10 @@ def test_depth_and_sharing(options, number):
 
 @pytest.mark.parametrize("monotone", [True, False])
 def test_the_start(monotone):
-    torch.manual_seed(0)
     cable = CableBlock(4, monotone=monotone)
-    tau, phi, psi, source = cable.constants()
-    for constants, start in ((phi, 4), (psi, 4), (tau, 0.125)):
-        assert constants.shape == (16, 4)
-        assert constants.mean().item() == pytest.approx(start, rel=0.05)
-        assert constants.std().item() < 0.15 * start
-    assert (source == 0.125).all()
-    cable.shares.data.zero_()
-    assert [c.unique().item() for c in cable.constants()] == pytest.approx([0.125, 4, 4, 0.125])
-    # There a constant image is at rest, and the skip connection doubles it.
+    for constants, value in zip(cable.constants(), (0.125, 4, 4, 0.125), strict=True):
+        torch.testing.assert_close(constants, torch.full((16, 4), float(value)))
+    # A constant image is at rest, and the skip connection doubles it.
     torch.testing.assert_close(cable(torch.full((1, 4, 5, 6), 3.0)), torch.full((1, 4, 5, 6), 6.0))
 
 
