@@ -5,8 +5,19 @@ from collections.abc import Callable
 from torch import Tensor
 
 from segtrain.losses.overlap import cross_entropy_dice
+from segtrain.losses.pde import (
+    Regularised,
+    interface_energy,
+    reaction_diffusion,
+    total_variation,
+)
 
 Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 """``loss(output, target, weight)`` -> scalar; a weight of None counts every pixel fully."""
 
-LOSSES: dict[str, Loss] = {"ce-dice": cross_entropy_dice}
+LOSSES: dict[str, Loss] = {
+    "ce-dice": cross_entropy_dice,
+    "ce-dice+interface": Regularised(cross_entropy_dice, interface_energy),
+    "ce-dice+reaction": Regularised(cross_entropy_dice, reaction_diffusion),
+    "ce-dice+variation": Regularised(cross_entropy_dice, total_variation),
+}
