@@ -229,11 +229,15 @@ def _shares(simulation: Simulation) -> list[str]:
 
 
 def _set(simulation: Simulation, **parameters: tuple[float, float]) -> Simulation:
-    rounded = {k: [float(f"{x:.3g}") for x in bounds] for k, bounds in parameters.items()}
+    limits = find(simulation.recipe).ranges.limits
+    rounded = {
+        k: [float(f"{x:.3g}") for x in np.clip(bounds, *limits(k))]
+        for k, bounds in parameters.items()
+    }
     parameters = simulation.parameters | rounded
     try:
         find(simulation.recipe).ranges.load(**parameters)
-    except InputError:  # beyond the recipe's model: what was valid stands, and the gap is reported
+    except InputError:  # parameters that contradict each other: what was valid stands
         return simulation
     return simulation.model_copy(update={"parameters": parameters})
 

@@ -15,6 +15,7 @@ from phasegen import store
 from phasegen.config import Config, Positive, Shape
 from phasegen.errors import InputError
 from phasegen.files import make_folder
+from phasegen.masks import coarse
 from phasegen.microscope import MicroscopeRanges, render
 from phasegen.places import Place, exists, is_url
 from phasegen.pools import pool
@@ -150,7 +151,7 @@ def simulate(
         If the recipe or a parameter is unknown, or does not fit, or the simulation diverges.
     """
     chosen = find(recipe)
-    settings = Simulation.load(recipe=recipe, shape=shape)
+    settings = Simulation.load(recipe=recipe, shape=shape, seed=seed)
     rng = np.random.default_rng(seed)
     drawn = chosen.ranges.load(**ranges).draw(rng)
     chosen.require_room(drawn, settings.shape)
@@ -166,6 +167,7 @@ def require_room(simulation: Simulation) -> None:
         It names the parameter and the size that would do.
     """
     for drawn in simulation.draws():
+        coarse(simulation.shape, drawn["magnification"])
         find(simulation.recipe).require_room(drawn, simulation.shape)
 
 
@@ -296,6 +298,10 @@ def _grow(
         values = ", ".join(f"{key} {value:.4g}" for key, value in parameters.items())
         problem = f"a sample diverged ({error}) with {values}"
         raise InputError(simulation.recipe, problem, "Choose other parameters") from None
+    except MemoryError as error:
+        size = " x ".join(map(str, simulation.shape))
+        problem = f"a sample of {size} pixels does not fit into memory ({error})"
+        raise InputError(simulation.recipe, problem, "Simulate smaller ones") from None
     if mask.min() == mask.max():
         values = ", ".join(f"{key} {value:.4g}" for key, value in parameters.items())
         problem = (

@@ -12,9 +12,13 @@ from phasegen import campaign
 from phasegen.campaign import Simulation
 from phasegen.config import SMALLEST
 from phasegen.errors import InputError
+from phasegen.recipes import find
 
 PROBE = {2: 192**2, 3: 48**3}
 """Most pixels of the simulation that is timed, by dimension."""
+
+ROOM = 2
+"""Lengths of the recipe that a probe must hold: a box of one grain is no sample."""
 
 INTERPRETER = 230e6
 """Memory of a worker that has imported and compiled everything and holds no sample yet, bytes."""
@@ -58,8 +62,9 @@ def estimate(simulation: Simulation) -> Estimate:
     pixels = math.prod(simulation.shape)
     scale = (PROBE[len(simulation.shape)] / pixels) ** (1 / len(simulation.shape))
     small = tuple(max(SMALLEST, round(n * min(scale, 1))) for n in simulation.shape)
-    probe = simulation.model_copy(update={"shape": small, "samples": 1, "slice": 0})
     drawn, seed = simulation.draws()[:1], int(simulation.seeds()[0])
+    small = _with_room(simulation, drawn[0], small)
+    probe = simulation.model_copy(update={"shape": small, "samples": 1, "slice": 0})
     tiny = (SMALLEST,) * len(small)
     with suppress(InputError):  # compiles; a tiny box need not hold the structure
         campaign.samples(probe.model_copy(update={"shape": tiny}), drawn, seed)
@@ -84,3 +89,18 @@ def estimate(simulation: Simulation) -> Estimate:
         INTERPRETER + memory * ratio,
         disk * per_sample * simulation.samples,
     )
+
+
+def _with_room(
+    simulation: Simulation, drawn: dict[str, float], small: tuple[int, ...]
+) -> tuple[int, ...]:
+    """A probe that holds what the recipe makes, at most as large as the campaign's samples."""
+    while small != simulation.shape:
+        try:
+            find(simulation.recipe).require_room(drawn, tuple(n // ROOM for n in small))
+            break
+        except InputError:
+            small = tuple(
+                min(whole, n + n // 2) for whole, n in zip(simulation.shape, small, strict=True)
+            )
+    return small

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from phasegen.equations import Array, GradientFlow
+from phasegen.errors import InputError
 from phasegen.grid import Grid
 from phasegen.kernels.etd import (
     etd_stage,
@@ -37,16 +38,26 @@ class Estimate(NamedTuple):
         RMS of the estimated error; 0 if nothing is estimated.
     order : int
         The error grows as dt to this power; 0 if nothing is estimated.
+    nominal : float
+        RMS of dt times the rate at the start; 0 if it was not taken.
     """
 
     change: float
     error: float = 0.0
     order: int = 0
+    nominal: float = 0.0
 
 
-# Every transform makes a new array. The C library of Linux gives the memory of the last one back to
-# the system, and asks for it again page by page, until one of nearly 32 MB, its limit, was freed.
-np.empty((1 << 25) - (1 << 16), np.uint8)
+def _keep_freed_memory() -> None:
+    """Have the C library of Linux keep freed arrays, as each transform makes a new one.
+
+    It gives memory back to the system, and asks for it again page by page, until an array of nearly
+    32 MB, its limit, was freed.
+    """
+    np.empty((1 << 25) - (1 << 16), np.uint8)
+
+
+_keep_freed_memory()
 
 
 Step = Callable[[Array, Array, float], tuple[Array, Array, Estimate]]
@@ -130,7 +141,13 @@ class System:
         potential += self.quadratic * spectrum
         rate: Array = explicit * potential
         if flow.relative_mobility is not None:
-            mobility = flow.relative_mobility(u) * np.array(flow.mobility, u.dtype)[:, None]
+            relative = flow.relative_mobility(u)
+            if relative.min() < 0:
+                problem = (
+                    f"is negative, {relative.min():.3g}, for fields of {u.min():.3g}..{u.max():.3g}"
+                )
+                raise InputError("relative mobility", problem, "Clip it: np.clip(..., 0, 1)")
+            mobility = relative * np.array(flow.mobility, u.dtype)[:, None]
             axes = range(len(grid.shape))
             flux = grid.divergence([mobility * grid.derivative(potential, axis) for axis in axes])
             rate = np.where(np.array(flow.conserved)[:, None], flux, rate)
@@ -171,14 +188,16 @@ def etdrk4(system: System, dt: float) -> Step:
     explicit, linear = system.symbols
     half, half_phi, *_ = phi_functions(linear * (dt / 2))
     full, phi1, phi2, phi3 = phi_functions(linear * dt)
-    explicit = explicit * dt
-    half, drive, full, outer, inner, last = system.tables(
+    explicit, nominal = explicit * dt, linear * dt
+    half, drive, full, outer, inner, last, nominal, explicit = system.tables(
         half,
         explicit * half_phi / 2,
         full,
         explicit * (phi1 - 3 * phi2 + 4 * phi3),
         explicit * (2 * phi2 - 4 * phi3),
         explicit * (4 * phi3 - phi2),
+        nominal,
+        explicit,
     )
     weight, backward = system.weight, system.grid.backward
 
@@ -193,10 +212,23 @@ def etdrk4(system: System, dt: float) -> Step:
         third = system.stage(stage, time + dt / 2)
         etdrk4_third(middle, first, third, half, drive, stage)
         fourth = system.stage(stage, time + dt)
-        error, change = etdrk4_end(
-            spectrum, first, second, third, fourth, full, outer, inner, last, weight, after
+        error, change, rated = etdrk4_end(
+            spectrum,
+            first,
+            second,
+            third,
+            fourth,
+            full,
+            outer,
+            inner,
+            last,
+            nominal,
+            explicit,
+            weight,
+            after,
         )
-        return after, backward(after), Estimate(math.sqrt(change), math.sqrt(error), 3)
+        estimate = Estimate(math.sqrt(change), math.sqrt(error), 3, math.sqrt(rated))
+        return after, backward(after), estimate
 
     return step
 

@@ -77,7 +77,14 @@ def seed_sites(
     -------
     ndarray (sites, dimensions)
         Cell coordinates, possibly none.
+
+    Raises
+    ------
+    InputError
+        If the spacing is not positive: there would be no end of sites.
     """
+    if not spacing > 0:
+        raise InputError("sites", f"spacing = {spacing:g} is not positive", "Give it in cells")
     box = np.array(shape, float)
     candidates = np.argwhere(np.ones(shape, bool) if allowed is None else allowed)
     sites = np.empty((0, len(shape)))

@@ -31,7 +31,8 @@ def cahn_hilliard(
         Of the grid that is to resolve the interface.
     relative_mobility : callable, optional
         The mobility at concentrations `c` as a fraction (0..1) of `mobility`, which then is its
-        largest value: ``lambda c: 4 * c * (1 - c)`` leaves diffusion along interfaces alone.
+        largest value: ``lambda c: np.clip(4 * c * (1 - c), 0, 1)`` leaves diffusion along
+        interfaces alone. It must not be negative, also where c overshoots.
 
     Raises
     ------

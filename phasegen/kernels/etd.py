@@ -117,15 +117,19 @@ def etdrk4_end(
     outer: Array,
     inner: Array,
     last: Array,
+    linear: Array,
+    explicit: Array,
     weight: Array,
     out: Array,
-) -> tuple[float, float]:
+) -> tuple[float, float, float]:
     """``out = decay * start + outer * first + inner * (second + third) + last * fourth``.
 
-    Returns the squared norms of inner * (second - third), the embedded estimate, and of the change.
+    Returns the squared norms of inner * (second - third), the embedded estimate, of the change,
+    and of linear * start + explicit * first, what the rate at the start would have made.
     """
     error = 0.0
     change = 0.0
+    nominal = 0.0
     for f in range(start.shape[0]):
         for k in range(start.shape[1]):
             between = inner[f, k] * (second[f, k] - third[f, k])
@@ -135,7 +139,9 @@ def etdrk4_end(
             out[f, k] = total
             total -= start[f, k]
             change += weight[k] * (total.real * total.real + total.imag * total.imag)
-    return error, change
+            total = linear[f, k] * start[f, k] + explicit[f, k] * first[f, k]
+            nominal += weight[k] * (total.real * total.real + total.imag * total.imag)
+    return error, change, nominal
 
 
 @njit(cache=True, fastmath=True)

@@ -25,6 +25,7 @@ from pydantic import Field, model_validator
 from phasegen.config import AtLeastOne, Config, Positive, Share, Within
 from phasegen.equations import interface_width
 from phasegen.equations.cahn_hilliard import cahn_hilliard
+from phasegen.errors import InputError
 from phasegen.masks import coarse, label_periodic, magnify
 from phasegen.nucleation import add_nuclei, seed_sites
 from phasegen.recipes.fraction import with_fraction
@@ -96,8 +97,12 @@ def _ripen(nuclei: NDArray[np.float64], mean: float, p: Mapping[str, float]) -> 
     for _, after in trajectory(cahn_hilliard(gradient=GRADIENT), u, until):
         u = after
         if label_periodic(u[0] > 0.5).max() <= wanted:
-            break
-    return u
+            return u
+    raise InputError(
+        f"diameter = {p['diameter']:.3g}",
+        f"more than {wanted} particles were left at t = {until:.3g}",
+        "Ask for a smaller diameter, or for larger nuclei",
+    )
 
 
 def _nuclei(

@@ -12,6 +12,7 @@ from phasegen.campaign import Simulation, samples
 from phasegen.coverage import Coverage, fits, verdict
 from phasegen.errors import InputError
 from phasegen.images import read_micrograph, write_image
+from phasegen.recipes import find
 from tests.data import real
 
 MAGNIFICATION, FRACTION = 2.0, 0.42
@@ -183,8 +184,8 @@ def test_verdict():
 
 def test_shares_beyond_the_model_of_a_recipe_are_not_asked_for():
     default = Simulation(recipe="precipitates").resolve()
-    assert calibrate._set(default, volume_fraction=(0.1, 0.6)) == default
-    assert calibrate._set(default, volume_fraction=(0.1, 0.3)) != default
+    found = calibrate._set(default, volume_fraction=(0.1, 0.6)).parameters["volume_fraction"]
+    assert tuple(found) == (0.1, find("precipitates").ranges.limits("volume_fraction")[1])
 
 
 def test_settings_that_were_not_matched_are_named(matched):
@@ -192,8 +193,10 @@ def test_settings_that_were_not_matched_are_named(matched):
     assert "ageing_time" in said
     assert "halo_width" in said
     assert "magnification" not in said
-    assert "volume_fraction" not in said
     assert "dose" not in said
+    default = Simulation(recipe="gamma-prime").resolve().parameters["volume_fraction"]
+    kept = tuple(matched.simulation.parameters["volume_fraction"]) == tuple(default)
+    assert ("volume_fraction" in said) == kept
 
 
 def test_structures_too_fine_for_the_grid_say_by_how_much():

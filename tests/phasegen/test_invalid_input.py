@@ -124,3 +124,10 @@ def test_the_spacing_and_the_gradient_that_would_do_are_accepted(build) -> None:
 def test_nothing_happens_in_no_time() -> None:
     u = np.random.default_rng(0).random((1, 8, 8))
     np.testing.assert_array_equal(run(cahn_hilliard(), u, 0.0), u)
+
+
+def test_a_mobility_that_turns_negative_is_refused_where_it_does():
+    flow = cahn_hilliard(gradient=2.0, relative_mobility=lambda c: 4 * c * (1 - c))
+    u = 0.5 + np.random.default_rng(0).uniform(-0.8, 0.8, (1, 16, 16))
+    with pytest.raises(InputError, match=r"relative mobility: is negative, .*np\.clip"):
+        run(flow, u, 1.0)

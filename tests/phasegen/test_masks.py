@@ -125,3 +125,24 @@ def test_a_grid_too_coarse_for_any_structure_is_refused():
         InputError, match=r"leaves 6\.4 grid cells to 64 pixels.* 80 pixels or more"
     ):
         coarse((128, 64), 10.0)
+
+
+@pytest.mark.parametrize(
+    "shape", [(256, 256), (480, 640), (484, 645), (700, 1000), (128, 256, 256)]
+)
+def test_cells_are_square_and_of_about_the_size_asked_for(shape):
+    for magnification in np.linspace(1.1, 2.9, 37):
+        cells = coarse(shape, magnification)
+        pixels = np.array(shape) / cells
+        assert np.ptp(pixels) < 0.006 * pixels.mean()
+        assert pixels.mean() == pytest.approx(magnification, rel=0.045)
+        assert all(max(factors(n)) <= 7 for n in cells)
+
+
+def factors(n):
+    found = [1]
+    for prime in range(2, n + 1):
+        while n % prime == 0:
+            found.append(prime)
+            n //= prime
+    return found

@@ -53,12 +53,11 @@ def test_particle_goes_from_round_to_cuboidal_to_plate_as_the_misfit_grows() -> 
         shapes.append(_shape(run(flow, _particle(64, 15, 2, 0.35), 600.0, tolerance=3e-4)[1]))
     aspect, square = np.array(shapes).T
     # Without misfit the start, 1.1 : 1, becomes a disc, and with some of it a square.
-    assert aspect[0] == pytest.approx(1, abs=0.01)
+    assert aspect[:2] == pytest.approx(1, abs=0.01)
     assert square[0] == pytest.approx(0, abs=0.005)
     assert (np.diff(square[:3]) < -0.03).all()
-    assert aspect[1] < 1.04
     # Then the square gives way to a plate.
-    assert (np.diff(aspect) > 0.005).all()
+    assert (np.diff(aspect[1:]) > 0.02).all()
     assert aspect[2] < 1.1
     assert aspect[3] > 3
 

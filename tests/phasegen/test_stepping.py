@@ -10,9 +10,11 @@ from phasegen.equations import Array, GradientFlow
 from phasegen.equations.allen_cahn import allen_cahn
 from phasegen.equations.cahn_hilliard import cahn_hilliard
 from phasegen.equations.ordered_precipitates import ordered_precipitates
+from phasegen.equations.regular_solution import binodal, regular_solution
 from phasegen.errors import InputError
-from phasegen.integrators import Integrator, etdrk2, etdrk4, semi_implicit
-from phasegen.stepping import BlowUpError, energy, run, trajectory
+from phasegen.grid import Grid
+from phasegen.integrators import Integrator, System, etdrk2, etdrk4, semi_implicit
+from phasegen.stepping import LEAST_SHARE, BlowUpError, energy, run, trajectory
 
 
 def _noise(cells: int, seed: int = 0) -> Array:
@@ -177,3 +179,32 @@ def test_fields_that_are_not_those_of_the_flow_are_refused(shape):
     for use in (lambda: run(flow, u, 1.0), lambda: energy(flow, u)):
         with pytest.raises(InputError, match=r"Give an array of shape \(1, \[Z,\] Y, X\)"):
             use()
+
+
+@pytest.mark.parametrize("interaction", [4.0, 5.0])
+def test_a_stiff_energy_separates_instead_of_standing_still(interaction):
+    flow = regular_solution(gradient=16.9, interaction=interaction)
+    u = 0.5 + np.random.default_rng(0).uniform(-0.05, 0.05, (1, 32, 32))
+    after = run(flow, u, 100.0)
+    low, high = binodal(interaction)
+    assert after.min() == pytest.approx(low, abs=0.02)
+    assert after.max() == pytest.approx(high, abs=0.02)
+
+
+def test_time_does_not_pass_without_the_fields():
+    """A step makes at least `LEAST_SHARE` of what the rate at its start promises."""
+    flow = cahn_hilliard(gradient=2.0)
+    u = run(flow, 0.5 + np.random.default_rng(0).uniform(-0.1, 0.1, (1, 64, 64)), 200.0)
+    shares, before, now = [], u.astype(np.float64), 0.0
+    system = System(flow, Grid((64, 64), "float64"))
+    for time, after in trajectory(flow, u, 4e3, dt=1.0, dtype="float64"):
+        flat = before.reshape(1, -1)
+        spectrum = system.grid.forward(flat)
+        linear, explicit = system.tables(system.symbols[1], system.symbols[0])
+        rate = linear * spectrum + explicit * system.force(spectrum, flat, 0.0)
+        promised = (time - now) * np.sqrt(np.mean(system.grid.backward(rate) ** 2))
+        if promised > 1e-3:
+            shares.append(np.sqrt(np.mean((after - before) ** 2)) / promised)
+        before, now = after.astype(np.float64), time
+    assert len(shares) > 20
+    assert min(shares) > 0.95 * LEAST_SHARE
