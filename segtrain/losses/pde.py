@@ -163,11 +163,9 @@ class Regularised:
     eps: float = WIDTH
 
     def __call__(self, logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-        loss = self.data(logits, target, weight)
-        if not self.strength:
-            return loss
         p = logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(dim=1)
-        return loss + self.strength / 2 * self.prior(p, weight, self.eps)
+        prior = self.prior(p, weight, self.eps)
+        return self.data(logits, target, weight) + self.strength / 2 * prior
 
     def at(self, share: float) -> "Regularised":
         """The same with a share of the strength, for a warm-up.

@@ -263,12 +263,13 @@ def test_the_gradient_by_the_logits(prior):
 
 @pytest.mark.parametrize("prior", PRIORS)
 def test_half_precision_is_summed_in_single_precision(prior):
-    logits = field((1, 4, 128, 128), dtype=torch.float32)[0].to(torch.bfloat16)
-    target = torch.zeros(1, 128, 128, dtype=torch.int64)
-    loss_of = Regularised(cross_entropy_dice, prior)
+    logits = field((1, 3, 64, 64), dtype=torch.float32)[0].to(torch.bfloat16)
+    target = torch.zeros(1, 64, 64, dtype=torch.int64)
+    loss_of = Regularised(cross_entropy_dice, prior, strength=100.0)
     loss = loss_of(logits, target)
     assert loss.dtype == torch.float32
-    assert loss.item() == pytest.approx(loss_of(logits.double(), target).item(), rel=1e-5)
+    assert loss.item() == pytest.approx(loss_of(logits.double(), target).item(), rel=2e-6)
+    assert prior(logits).item() == pytest.approx(prior(logits.double()).item(), rel=2e-6)
 
 
 def test_a_prior_removes_a_speck_that_no_label_asks_for():
