@@ -14,7 +14,7 @@ flows through the border of the image, nor into pixels of weight 0, which count 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -166,14 +166,6 @@ class Regularised:
         p = logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(dim=1)
         prior = self.prior(p, weight, self.eps)
         return self.data(logits, target, weight) + self.strength / 2 * prior
-
-    def at(self, share: float) -> "Regularised":
-        """The same with a share of the strength, for a warm-up.
-
-        A prior that has its full weight from the first step on finds the constant mask before the
-        labels can tell.
-        """
-        return replace(self, strength=share * self.strength)
 
 
 def _prepared(u: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -240,9 +240,10 @@ def test_losses_are_the_data_term_and_the_prior():
         for one in logits.softmax(dim=1).split(1, dim=1):
             expected = data + 0.1 * prior(one, weight, 2.0)
             torch.testing.assert_close(loss_of(logits, target, weight), expected)
-            halfway = data + 0.05 * prior(one, weight, 2.0)
-            torch.testing.assert_close(loss_of.at(0.5)(logits, target, weight), halfway)
-        assert torch.equal(loss_of.at(0)(logits, target, weight), data)
+        wide = Regularised(cross_entropy_dice, prior, 0.5, eps=3.0)(logits, target, weight)
+        torch.testing.assert_close(wide, data + 0.5 * prior(one, weight, 3.0))
+        without = Regularised(cross_entropy_dice, prior, strength=0)
+        assert torch.equal(without(logits, target, weight), data)
 
 
 def test_the_boundary_between_any_two_classes_counts_once():
