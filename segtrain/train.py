@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -19,7 +19,8 @@ from phasegen.images import digest_files, list_images, read_micrograph
 from segtrain.data.patches import Batch, draw
 from segtrain.data.readers import from_folders, from_store
 from segtrain.data.source import Labelled, Source, standardise
-from segtrain.losses import LOSSES
+from segtrain.losses import LOSSES, Loss
+from segtrain.losses.pde import STRENGTH, WIDTH, Regularised
 from segtrain.metrics.overlap import iou
 from segtrain.models import MODELS
 from segtrain.predict import (
@@ -51,6 +52,11 @@ class Training(Config):
         (16, 32, 64, 128), min_length=1, description="channels of every level, bottleneck last"
     )
     loss: Annotated[str, one_of(LOSSES)] = Field("ce-dice", description="loss")
+    prior_weight: float = Field(STRENGTH, ge=0, description="weight of the loss's prior, if any")
+    prior_width: float = Field(WIDTH, gt=0, description="width of interfaces in the prior, pixels")
+    prior_warm_up: float = Field(
+        0.2, ge=0, le=1, description="share of the steps over which the prior gains its weight"
+    )
     steps: int = Field(1000, ge=1, description="steps of training")
     batch: int = Field(8, ge=2, description="patches a step")
     patch: int = Field(128, ge=16, description="side of a patch, pixels")
@@ -210,7 +216,6 @@ def fit(
         network.parameters(), phase.rate, weight_decay=config.weight_decay
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step / phase.steps))
-    loss_of = LOSSES[config.loss]
     step, best, stale = 0, -1.0, 0
     if state:
         network.load_state_dict(state["network"])
@@ -225,6 +230,8 @@ def fit(
             images, target, weight = (part.to(run.device) for part in phase.batch(step))
             with devices.autocast(run.device):
                 logits = network(images.contiguous(memory_format=torch.channels_last))
+            # Self-training goes on from a network whose prior has its weight already.
+            loss_of = loss_at(config, 1.0 if phase.before else step / phase.steps)
             loss = loss_of(logits, target, weight)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -264,6 +271,19 @@ def fit(
             last |= {"step": step, "best": best, "stale": stale}
             checkpoint.save(run.out / checkpoint.LAST, KIND, last)
     log.close()
+
+
+def loss_at(config: Training, progress: float) -> Loss:
+    """The loss at a share of the training done: its prior, if it has one, gains weight linearly.
+
+    With its full weight from the first step on it would find the constant mask before the labels
+    can tell.
+    """
+    loss = LOSSES[config.loss]
+    if not isinstance(loss, Regularised):
+        return loss
+    rise = min(1.0, progress / config.prior_warm_up) if config.prior_warm_up else 1.0
+    return replace(loss, strength=rise * config.prior_weight, eps=config.prior_width)
 
 
 def validate(run: Run) -> float:

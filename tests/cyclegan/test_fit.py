@@ -73,7 +73,7 @@ def test_translated_images_take_the_style_of_the_real_ones(batches):
 @pytest.mark.slow  # half a minute
 def test_contrast_alone_takes_the_style_too(tmp_path, batches):
     x, _, _, masks = batches
-    config = settings(method="cut", steps=240, bound=0.6)
+    config = settings(method="cut", steps=360, bound=0.6)
     weights, _ = fit(config, SIMULATED, SCENES, tmp_path, {}, {}, silent)
     generator = towards_real(config)
     generator.load_state_dict(weights)

@@ -15,7 +15,7 @@ from segtrain.losses.pde import (
     reaction_diffusion,
     total_variation,
 )
-from segtrain.train import Training, train
+from segtrain.train import Training, loss_at, train
 
 PRIORS = [interface_energy, reaction_diffusion, total_variation]
 SIGMA = sqrt(2) / 6
@@ -291,3 +291,12 @@ def test_it_trains(name, simulation, tmp_path, silent):
     settings = {"widths": (2, 4), "steps": 2, "batch": 2, "patch": 32, "validation": 0}
     config = Training(store=simulation, loss=f"ce-dice+{name}", device="cpu", **settings)
     assert train(config, tmp_path / "run", silent).exists()
+
+
+def test_the_prior_gains_its_weight_in_training():
+    config = Training(loss="ce-dice+interface", prior_weight=2, prior_width=3, prior_warm_up=0.5)
+    assert [loss_at(config, p).strength for p in (0, 0.25, 0.5, 1)] == [0, 1, 2, 2]
+    assert loss_at(config, 0.3).eps == 3
+    at_once = config.model_copy(update={"prior_warm_up": 0})
+    assert loss_at(at_once, 0).strength == 2
+    assert loss_at(Training(), 0.5) is LOSSES["ce-dice"]
