@@ -9,6 +9,7 @@ of the plain way to ours, and the largest difference of the normalised fields.
 """
 
 import argparse
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -104,8 +105,6 @@ def voronoi(cells: int, size: int = 1024) -> Labels:
 
 def livecell(folder: Path, count: int) -> Iterator[Labels]:
     """Polygons drawn one over the other."""
-    import json
-
     coco = json.loads((folder / "livecell_coco_test.json").read_text())
     outlines = coco["annotations"]
     if isinstance(outlines, dict):

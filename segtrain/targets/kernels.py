@@ -171,31 +171,30 @@ def conjugate_gradients(
             w[i] = last
         for i in range(n):
             r[i] = w[i]
-            p[i] = pivot[i] * r[i]
-            residual += p[i] * r[i]
+            p[i] = 0
+            residual += pivot[i] * r[i] * r[i]
             solution[i] = 0
-        energy, count = 0.0, 0
+        energy, kept, count = 0.0, 0.0, 0
         while residual > tolerance * tolerance * energy and count < 10 * n + 100:
             count += 1
             last = 0.0
             for j in range(n):
                 i = n - 1 - j
+                p[i] = pivot[i] * r[i] + kept * p[i]
                 total = p[i]
                 for k in range(neighbours):
                     total += weights[k] * t[after[i, k]]
                 last = total * inverse[i] + backward[i] * last
                 t[i] = last
-            last = 0.0
+            last, curvature = 0.0, 0.0
             for i in range(n):
                 total = p[i] + excess[i] * t[i]
                 for k in range(neighbours):
                     total += weights[k] * w[before[i, k]]
                 last = total * inverse[i] + onward[i] * last
                 w[i] = last
-            # `w` is (d - L)^-1 (p + (A_d - 2 d) t); the rest of the product is t itself.
-            curvature = 0.0
-            for i in range(n):
-                curvature += p[i] * (w[i] + t[i])
+                # `w` is (d - L)^-1 (p + (A_d - 2 d) t); the rest of the product is t itself.
+                curvature += p[i] * (last + t[i])
             step = residual / curvature
             energy += step * residual
             previous, residual = residual, 0.0
@@ -203,8 +202,7 @@ def conjugate_gradients(
                 solution[i] += step * t[i]
                 r[i] -= step * (w[i] + t[i])
                 residual += pivot[i] * r[i] * r[i]
-            for i in range(n):
-                p[i] = pivot[i] * r[i] + residual / previous * p[i]
+            kept = residual / previous
         iterations[label] = count
 
 
