@@ -26,6 +26,7 @@ COLUMNS = ("iou", "bf1", "bf1_diag", "iou_tertiary")
 SIMULATE = "phasegen simulate"
 FDA = "cyclegan fit --real sem --method fda --run runs/fda-fit --out data/fda.zarr"
 GAN = "cyclegan fit --real sem --method cyclegan --run runs/gan-fit --out data/gan.zarr"
+CUT = "cyclegan fit --real sem --method cut --run runs/cut-fit --out data/cut.zarr"
 TRAIN = "segtrain --synthetic-only --store data/{0}.zarr --out runs/{0}"
 DRAWN = "segtrain --images sem --masks masks --set validation=0 --out runs/supervised"
 CLASSES = " --set classes=[matrix,tertiary,secondary]"
@@ -35,6 +36,8 @@ ROWS = {
     "fda": ("runs/fda/teacher.pt", ()),
     "cyclegan + self-training": ("runs/gan/best.pt", (SIMULATE, GAN, TRAIN.format("gan"))),
     "cyclegan": ("runs/gan/teacher.pt", ()),
+    "cut + self-training": ("runs/cut/best.pt", (SIMULATE, CUT, TRAIN.format("cut"))),
+    "cut": ("runs/cut/teacher.pt", ()),
     "supervised, 10 labelled images": ("runs/supervised/best.pt", (DRAWN + CLASSES,)),
     "simulation only": (
         "runs/sim/best.pt",
