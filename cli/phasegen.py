@@ -121,8 +121,7 @@ def list_recipes() -> None:
     """List the recipes and the ranges of their parameters."""
     for recipe in RECIPES.values():
         print(f"{recipe.name}: {recipe.summary} (classes: {', '.join(recipe.classes)})")
-        if recipe.length is not None:
-            print(f"--length: {recipe.length_of}")
+        print(f"--length: {recipe.length_of}")
         common.table(
             ("--set parameters.", "low", "high", "meaning"),
             [

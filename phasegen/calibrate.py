@@ -315,7 +315,7 @@ def _wanted_magnification(
     """
     cells = np.log([p.parameters["magnification"] for p in pilots])
     length = find(recipe).length
-    lengths = np.log([length(p.parameters) if length else 1.0 for p in pilots])
+    lengths = np.log([length(p.parameters) for p in pilots])
     polarity = float(np.median(values("polarity", real)))
     names = ["wavelength", "intercept"]
     names += ["chord_dark"] if polarity < UNDECIDED else []

@@ -64,13 +64,9 @@ class Simulation(Config):
         Raises
         ------
         InputError
-            If the recipe or a parameter is unknown, or a length is asked of a recipe without one.
+            If the recipe or a parameter is unknown.
         """
-        recipe = find(self.recipe)
-        if self.length is not None and recipe.length is None:
-            problem = f"recipe {self.recipe!r} has no length that is known beforehand"
-            raise InputError("length", problem, "Set parameters.magnification instead")
-        ranges = recipe.ranges.load(**self.parameters)
+        ranges = find(self.recipe).ranges.load(**self.parameters)
         return self.model_copy(update={"parameters": ranges.model_dump(mode="json")})
 
     def seeds(self) -> NDArray[np.uint64]:
@@ -118,7 +114,7 @@ class Simulation(Config):
         low, high = self.length or (1, 1)
         recipe = find(self.recipe)
         pixels = (low + (high - low) * at) / (self.pixel_size or 1)
-        cells = recipe.length(grown) if recipe.length else 1.0
+        cells = recipe.length(grown)
         if pixels < COARSEST * cells:
             raise InputError(
                 "length",

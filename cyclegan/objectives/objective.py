@@ -1,5 +1,7 @@
 """What a learned method asks of its generators, beside fooling the discriminators."""
 
+from abc import ABC, abstractmethod
+
 from torch import Tensor, nn
 
 from cyclegan.batches import Batch
@@ -7,7 +9,7 @@ from cyclegan.networks import towards_real
 from cyclegan.settings import Translation
 
 
-class Objective(nn.Module):
+class Objective(nn.Module, ABC):
     """A module whose parameters are those that the generators' optimiser trains.
 
     Attributes
@@ -25,9 +27,9 @@ class Objective(nn.Module):
         self.config = config
         self.to_real = towards_real(config)
 
+    @abstractmethod
     def forward(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Fakes (B, 1, P, P) of every domain, and weighted terms of the generators' loss."""
-        raise NotImplementedError
 
     def figures(self, batch: Batch) -> dict[str, float]:
         """What else is to be watched, by name."""

@@ -98,3 +98,10 @@ def ordered_precipitates(
         bulk_energy=bulk_energy,
         interaction=coherency if misfit is not None else None,
     )
+
+
+def fraction(eta: Array) -> Array:
+    """Fraction h(eta) of each variant, 0..1, that the free energy gives to an order parameter."""
+    eta = np.clip(eta, 0, 1)
+    h: Array = eta**3 * (eta * (6 * eta - 15) + 10)
+    return h

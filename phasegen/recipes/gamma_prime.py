@@ -23,7 +23,7 @@ from scipy import ndimage
 
 from phasegen.config import AtLeastOne, Config, NotNegative, Positive, Share, Within
 from phasegen.equations import interface_width
-from phasegen.equations.ordered_precipitates import VARIANTS, ordered_precipitates
+from phasegen.equations.ordered_precipitates import VARIANTS, fraction, ordered_precipitates
 from phasegen.masks import coarse, label_variants, magnify
 from phasegen.nucleation import add_nuclei, seed_sites, separations
 from phasegen.recipes.recipe import Recipe
@@ -98,8 +98,7 @@ def grow(
     u = run(flow, u, p["second_time"], relative_tolerance=LAG)
 
     fields = magnify(u, shape)
-    eta = np.clip(fields[1:], 0, 1)
-    variants = eta**3 * (eta * (6 * eta - 15) + 10)
+    variants = fraction(fields[1:])
     phase = np.minimum(variants.sum(axis=0), 1)
     instance = label_variants(variants)
     old = magnify(aged[None].astype(np.float32), shape)[0] > 0.5

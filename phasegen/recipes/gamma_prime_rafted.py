@@ -34,7 +34,7 @@ from scipy import ndimage
 from phasegen.config import AtLeastOne, Config, NotNegative, Positive, Range, Share, Within
 from phasegen.elasticity import Cubic, Misfit
 from phasegen.equations import Array
-from phasegen.equations.ordered_precipitates import VARIANTS, ordered_precipitates
+from phasegen.equations.ordered_precipitates import VARIANTS, fraction, ordered_precipitates
 from phasegen.masks import coarse, label_variants, magnify
 from phasegen.nucleation import add_nuclei, seed_sites, separations
 from phasegen.recipes.recipe import Recipe
@@ -118,8 +118,7 @@ def grow(
     u = _anneal(u, misfit, pace * p["creep_time"])
 
     fields = magnify(u, shape)
-    eta = np.clip(fields[1:], 0, 1)
-    variants = eta**3 * (eta * (6 * eta - 15) + 10)
+    variants = fraction(fields[1:])
     phase = np.minimum(variants.sum(axis=0), 1)
     instance = label_variants(variants)
     return phase, (instance > 0).astype(np.uint8), instance, fields

@@ -78,9 +78,9 @@ class Recipe:
     grow : callable
         ``grow(parameters, shape, rng) -> (phase, mask, instance, fields)`` for `shape` ([Z,] Y, X)
         pixels.
-    length : callable, optional
-        ``length(parameters)``: what `length_of` names, in grid cells. With it, a user may ask for
-        a length in micrometres, and `magnification` follows.
+    length : callable
+        ``length(parameters)``: what `length_of` names, in grid cells. A user may ask for it in
+        micrometres, and `magnification` follows.
     length_of : str
         What the length is of: ``"mean particle diameter"``.
     clock : str
@@ -98,8 +98,8 @@ class Recipe:
     grow: Callable[
         [Mapping[str, float], tuple[int, ...], np.random.Generator], tuple[NDArray[Any], ...]
     ]
-    length: Callable[[Mapping[str, float]], float] | None = None
-    length_of: str = ""
+    length: Callable[[Mapping[str, float]], float]
+    length_of: str
     clock: str = "time"
     sized_by: str = ""
 
@@ -111,7 +111,7 @@ class Recipe:
         InputError
             If the recipe's length exceeds the shortest side of `shape`, pixels.
         """
-        if not self.sized_by or self.length is None:
+        if not self.sized_by:
             return
         cells, magnification = self.length(parameters), parameters["magnification"]
         if cells * magnification > min(shape):
