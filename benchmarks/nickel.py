@@ -24,9 +24,10 @@ from segtrain.metrics import summarise
 COLUMNS = ("iou", "bf1", "bf1_diag", "iou_tertiary")
 
 SIMULATE = "phasegen simulate"
-FDA = "cyclegan fit --real sem --method fda --run runs/fda-fit --out data/fda.zarr"
-GAN = "cyclegan fit --real sem --method cyclegan --run runs/gan-fit --out data/gan.zarr"
-CUT = "cyclegan fit --real sem --method cut --run runs/cut-fit --out data/cut.zarr"
+FIT = "cyclegan fit --real sem --method {1} --run runs/{0}-fit --out data/{0}.zarr"
+FDA, GAN, CUT = FIT.format("fda", "fda"), FIT.format("gan", "cyclegan"), FIT.format("cut", "cut")
+ABLATION = FIT.format("{0}", "cyclegan") + " --set geometry={1} --set on_drift=warn"
+FREE, TIED = ABLATION.format("free", "none"), ABLATION.format("tied", "structure")
 TRAIN = "segtrain --synthetic-only --store data/{0}.zarr --out runs/{0}"
 DRAWN = "segtrain --images sem --masks masks --set validation=0 --out runs/supervised"
 CLASSES = " --set classes=[matrix,tertiary,secondary]"
@@ -38,6 +39,14 @@ ROWS = {
     "cyclegan": ("runs/gan/teacher.pt", ()),
     "cut + self-training": ("runs/cut/best.pt", (SIMULATE, CUT, TRAIN.format("cut"))),
     "cut": ("runs/cut/teacher.pt", ()),
+    "cyclegan, structure loss": (
+        "runs/tied/best.pt",
+        (SIMULATE, TIED, TRAIN.format("tied")),
+    ),
+    "cyclegan, no geometry loss": (
+        "runs/free/best.pt",
+        (SIMULATE, FREE, TRAIN.format("free")),
+    ),
     "supervised, 10 labelled images": ("runs/supervised/best.pt", (DRAWN + CLASSES,)),
     "simulation only": (
         "runs/sim/best.pt",
