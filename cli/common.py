@@ -1,5 +1,6 @@
 """What the three applications share: settings, errors, progress and tables."""
 
+import logging
 import re
 import sys
 import time
@@ -31,6 +32,10 @@ ENDLESS = 1 << 16
 """Width of a pipe in characters: no cell is ever folded or cut there."""
 
 
+PACKAGES = ("phasegen", "cyclegan", "segtrain")
+"""Whose warnings are shown; those of other libraries are none of the user's business."""
+
+
 class Advance(Protocol):
     """Report that `steps` more steps are done, with a short `note` such as ``"loss 0.12"``."""
 
@@ -60,7 +65,7 @@ def app(name: str, help: str) -> typer.Typer:
 
 
 def run(app: typer.Typer, args: Sequence[str] | None = None) -> None:
-    """Run an application and turn what the user can mend into one line on stderr.
+    """Run an application; warnings, and what the user can mend, are lines on stderr.
 
     Parameters
     ----------
@@ -74,7 +79,10 @@ def run(app: typer.Typer, args: Sequence[str] | None = None) -> None:
     SystemExit
         Always. 0: done; 2: bad input or usage; 130: interrupted by Ctrl-C.
     """
+    warned = _Warnings(logging.WARNING)
     try:
+        for name in PACKAGES:
+            logging.getLogger(name).addHandler(warned)
         app(args, prog_name=app.info.name)
     except InputError as error:
         _complain(Text.assemble(("error: ", "bold red"), " ".join(str(error).splitlines())))
@@ -84,6 +92,16 @@ def run(app: typer.Typer, args: Sequence[str] | None = None) -> None:
         if stop.code == 130:
             _complain(Text("interrupted; run the same command again to go on"))
         raise
+    finally:
+        for name in PACKAGES:
+            logging.getLogger(name).removeHandler(warned)
+
+
+class _Warnings(logging.Handler):
+    """Lines on what is stderr at the time: while a bar is shown, it lets them pass above it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(f"warning: {record.getMessage()}", file=sys.stderr)
 
 
 def _complain(line: Text) -> None:

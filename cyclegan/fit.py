@@ -1,7 +1,7 @@
 """Training of the learned methods: one loop, resumable at any step."""
 
 import copy
-import sys
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +21,8 @@ from cyclegan.objectives import OBJECTIVES
 from cyclegan.settings import Translation
 from phasegen import checkpoint, devices
 from phasegen.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 KIND = "cyclegan"
 
@@ -186,7 +188,7 @@ def fit(
             if log is None:
                 continue
             for name in record["warnings"].keys() - before.keys():
-                print(f"warning: {record['warnings'][name]}", file=sys.stderr)
+                logger.warning("%s", record["warnings"][name])
             for name, value in figures.items():
                 if value is not None:
                     log.add_scalar(f"watch/{name}", value, step)

@@ -1,7 +1,7 @@
 """A fitted translation: styles of a real folder and, if it was learned, a generator."""
 
 import hashlib
-import sys
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -28,6 +28,8 @@ from phasegen import checkpoint, devices
 from phasegen.errors import InputError
 from phasegen.store import Store, digest, open_store
 from phasegen.tiles import apply_tiled
+
+logger = logging.getLogger(__name__)
 
 MODEL = "model.pt"
 TILE = 512
@@ -117,7 +119,7 @@ def fit_model(config: Translation, out: Path, progress: Progress, overwrite: boo
     real = read_real(config.real, patch)
     if not distributed.rank():
         for warning in (*real.warnings, *find_disagreements(real, source)):
-            print(f"warning: {warning}", file=sys.stderr)
+            logger.warning("%s", warning)
     ranks = distributed.size()
     inputs = {"sim": digest(config.sim), "real": real.record, "processes": ranks}
     with distributed.group(device):

@@ -1,4 +1,5 @@
 import io
+import logging
 import os
 import re
 import signal
@@ -46,6 +47,13 @@ def program() -> typer.Typer:
         os.kill(os.getpid(), signal.SIGINT)
 
     @app.command()
+    def doubtful() -> None:
+        """Warn, as the packages do and as another library does."""
+        logging.getLogger("cyclegan.real").warning("%s", "5 % of [bold]it[/bold]")
+        logging.getLogger("cyclegan.real").info("read")
+        logging.getLogger("elsewhere").warning("deprecated")
+
+    @app.command()
     def broken() -> None:
         """Fail by our own mistake."""
         raise ZeroDivisionError
@@ -64,6 +72,28 @@ def test_bad_input_is_one_verbatim_line_and_code_2(program, capsys):
     remedy = "x" * 200
     assert out == ""
     assert err == f"error: a[red].tif: is [bold]not[/bold] an image at all. Give {remedy}.\n"
+
+
+def test_warnings_of_the_packages_are_lines_on_stderr(program, capsys):
+    # Twice, for a handler that stayed would say it again.
+    for _ in range(2):
+        assert exit_code(program, "doubtful") == 0
+        assert capsys.readouterr() == ("", "warning: 5 % of [bold]it[/bold]\n")
+
+
+def test_a_warning_passes_above_the_bar(program, monkeypatch):
+    screen = Terminal()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", screen)
+
+    @program.command()
+    def slow() -> None:
+        with common.progress("slow", total=1) as advance:
+            logging.getLogger("cyclegan").warning("look")
+            advance()
+
+    assert exit_code(program, "slow") == 0
+    assert "\rwarning: look" in visible(screen).replace("\n", "\r")
 
 
 def test_interruption_says_how_to_go_on(program, capsys):

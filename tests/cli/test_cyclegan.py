@@ -46,6 +46,15 @@ def test_fit_by_its_defaults(command, project):
         assert np.any(translated.load("image", index) != simulated.load("image", index))
 
 
+def test_what_is_odd_about_the_folder_is_said_once_on_stderr(command, project):
+    image = tifffile.imread(project / "sem/0.tif")
+    tifffile.imwrite(project / "sem/0.tif", image[:, :-8])
+    code, out, err = command("cyclegan fit --real sem")
+    assert code == 0
+    assert "warning" not in out
+    assert err.count("warning: images of 2 sizes ([96, 72], [96, 80])") == 1
+
+
 def test_settings_by_file_option_and_set_in_this_order(command, project):
     (project / "given.yaml").write_text(
         yaml.safe_dump({"method": "cyclegan", "seed": 1, "steps": 9, "width": 6})

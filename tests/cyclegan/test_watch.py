@@ -169,15 +169,16 @@ class Moving(CycleGAN):
         self.to_real = Shifting(config.width, config.blocks, config.bound)
 
 
-def test_a_fit_that_moves_boundaries_stops_or_goes_on_as_told(tmp_path, monkeypatch, capsys):
+def test_a_fit_that_moves_boundaries_stops_or_goes_on_as_told(tmp_path, monkeypatch, caplog):
     monkeypatch.setitem(OBJECTIVES, "cyclegan", Moving)
     short = SHORT | {"steps": 8, "checkpoint_every": 2, "geometry": "none"}
     with pytest.raises(InputError, match=r"moved boundaries .*up to step 6"):
         fit(settings(**short), SIMULATED, SCENES, tmp_path, {}, {}, silent)
-    assert "warning: step 4: has moved boundaries" in capsys.readouterr().err
+    assert [text[:29] for text in caplog.messages] == ["step 4: has moved boundaries "]
+    caplog.clear()
     config = settings(**short, on_drift="warn")
     _, record = fit(config, SIMULATED, SCENES, tmp_path, {}, {}, silent)
-    assert capsys.readouterr().err.count("has moved boundaries") == 1  # it is said once
+    assert caplog.text.count("has moved boundaries") == 1  # it is said once
     assert "drift" in record["warnings"]
     assert record["figures"]["p95"] > 2
     assert record["step"] == 8
@@ -195,7 +196,7 @@ class Winner(nn.Module):
         return torch.sigmoid(1000 * (brightness - 0.65)) + self.unused
 
 
-def test_a_fit_whose_discriminator_wins_says_so(tmp_path, monkeypatch, capsys):
+def test_a_fit_whose_discriminator_wins_says_so(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr("cyclegan.fit.discriminator", Winner)
     bright = [scene * 0.3 + 0.7 for scene in SCENES]
     short = SHORT | {"steps": 8, "checkpoint_every": 2, "learning_rate": 1e-5}
@@ -203,7 +204,7 @@ def test_a_fit_whose_discriminator_wins_says_so(tmp_path, monkeypatch, capsys):
     _, record = fit(config, SIMULATED, bright, tmp_path, {}, {}, silent)
     assert record["figures"]["critic"] < watch.IDLE_CRITIC
     assert record["warnings"]["critic"].startswith("step 6: ")
-    assert capsys.readouterr().err.count("has won") == 1
+    assert caplog.text.count("has won") == 1
 
 
 def test_a_generator_with_a_noise_channel_makes_many_pictures_of_one_mask(tmp_path):
