@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cyclegan.gap.morphology import describe_shapes, sizes
+from cyclegan.gap.morphology import describe_shapes, sizes, wavelength_of
 from cyclegan.gap.pictures import SCENE, middle, shape_of
 from cyclegan.real import RealFolder
-from phasegen.descriptors import describe
 from phasegen.store import Store
 
 SEEN = 6
@@ -42,9 +41,8 @@ def find_disagreements(real: RealFolder, source: Store) -> list[str]:
 
 def size_ratio(scenes: Sequence[NDArray[np.float32]], source: Store) -> float:
     """Size of the simulated structures over that of the real ones (`gap.morphology`)."""
-    real = [middle(scene, SCENE) for scene in _some(scenes)]
-    wavelength = float(np.median([describe(scene).wavelength for scene in real]))
-    size = float(np.median(sizes(describe_shapes(real, wavelength))))
+    real = describe_shapes([middle(scene, SCENE) for scene in _some(scenes)])
+    size = float(np.median(sizes(real)))
     simulated = []
     for index in _some(source.complete()):
         sample = source.read(int(index))
@@ -52,7 +50,7 @@ def size_ratio(scenes: Sequence[NDArray[np.float32]], source: Store) -> float:
         if image.ndim == 3:
             image, mask = image[len(image) // 2], mask[len(mask) // 2]
         simulated.append(shape_of(middle(image, SCENE), middle(mask, SCENE)))
-    return float(np.median(sizes(describe_shapes(simulated, wavelength, size)))) / size
+    return float(np.median(sizes(describe_shapes(simulated, wavelength_of(real), size)))) / size
 
 
 def _some(items: Any) -> list[Any]:

@@ -131,7 +131,7 @@ class Morphology:
 
 
 def describe_shapes(
-    pictures: Sequence[Array], wavelength: float, size: float | None = None
+    pictures: Sequence[Array], wavelength: float | None = None, size: float | None = None
 ) -> list[Descriptors]:
     """Descriptors of pictures; chords after a smoothing that is the same for all of them.
 
@@ -140,13 +140,15 @@ def describe_shapes(
     Parameters
     ----------
     pictures : sequence of ndarray (Y, X)
-    wavelength : float
-        Of the real sample, pixels; the smoothing is a part of it.
+    wavelength : float, optional
+        Of the real sample, pixels; the smoothing is a part of it. Without it, these pictures are
+        the real ones, and it is `wavelength_of` them.
     size : float, optional
         Of the real sample (`Morphology.size`), pixels. With it the smoothing grows with the size
         of these pictures, so that a magnified sample is larger by its magnification.
     """
     described = [describe(picture) for picture in pictures]
+    wavelength = wavelength or wavelength_of(described)
     factor = 1.0
     for _ in range(ROUNDS):
         pairs = zip(described, pictures, strict=True)
@@ -155,6 +157,11 @@ def describe_shapes(
             break
         factor = float(np.clip(np.median(sizes(described)) / size, 1 / 8, 8))
     return described
+
+
+def wavelength_of(described: Sequence[Descriptors]) -> float:
+    """Median of the wavelengths, pixels."""
+    return float(np.median(values("wavelength", described)))
 
 
 def sizes(described: Sequence[Descriptors]) -> Array:

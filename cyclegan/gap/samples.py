@@ -12,7 +12,7 @@ from cyclegan.gap.distances import standardised
 from cyclegan.gap.features import Statistics, measure
 from cyclegan.gap.pictures import Pictures, middle
 from cyclegan.gap.responses import Extractor
-from phasegen.descriptors import Descriptors, describe
+from phasegen.descriptors import Descriptors
 
 Array = NDArray[Any]
 
@@ -60,10 +60,8 @@ def measure_samples(
     Shapes are described in scenes of one size: the largest that all images hold.
     """
     side = min(n for one in pictures for shape in one.shapes for n in shape.shape)
-    wavelength = float(
-        np.median([describe(middle(one, side)).wavelength for one in _some(pictures[0].shapes)])
-    )
     samples: list[Sample] = []
+    wavelength: float | None = None
     size: float | None = None
     for one in pictures:
         count, patches = one.patches.shape[:2]
@@ -81,6 +79,7 @@ def measure_samples(
                 described=morphology.describe_shapes(shapes, wavelength, size),
             )
         )
+        wavelength = wavelength or morphology.wavelength_of(samples[0].described)
         size = size or float(np.median(morphology.sizes(samples[0].described)))
         advance()
     units = {name: value for name, value in samples[0].features.items() if name not in RAW}
