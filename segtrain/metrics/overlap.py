@@ -1,17 +1,40 @@
-"""How much area two segmentations share: intersection over union and the Dice coefficient.
+"""How much area two segmentations share: IoU, Dice, precision and recall over pixels.
 
 A pair in which neither segmentation has the class in question agrees perfectly; the two-mask
-functions score it 1, while `class_iou` calls it undefined (see there for why).
+functions score it 1, while the scores of classes call it undefined (see `class_overlaps` for why).
 """
 
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+Score = TypeVar("Score")
+Counts = NDArray[np.int64]
+Shares = NDArray[np.float64]
 
-def iou(prediction: NDArray[Any], truth: NDArray[Any]) -> float:
-    """Intersection over union (Jaccard index) of two masks.
+
+class Overlap(NamedTuple, Generic[Score]):
+    """Shares of area, each in [0, 1].
+
+    Attributes
+    ----------
+    iou
+        Intersection over union (Jaccard index).
+    dice
+        Dice coefficient, the harmonic mean of the next two (F1 score).
+    precision, recall
+        Share of the prediction that is true, share of the truth that is predicted.
+    """
+
+    iou: Score
+    dice: Score
+    precision: Score
+    recall: Score
+
+
+def overlap(prediction: NDArray[Any], truth: NDArray[Any]) -> Overlap[float]:
+    """All overlap scores of two masks.
 
     Parameters
     ----------
@@ -20,8 +43,8 @@ def iou(prediction: NDArray[Any], truth: NDArray[Any]) -> float:
 
     Returns
     -------
-    float
-        In [0, 1]; 1 if both masks are empty.
+    Overlap of float
+        All 1 if both masks are empty, all 0 if exactly one is: nothing predicted is no precision.
 
     Raises
     ------
@@ -29,35 +52,24 @@ def iou(prediction: NDArray[Any], truth: NDArray[Any]) -> float:
         If the shapes differ.
     """
     prediction, truth = as_masks(prediction, truth)
-    union = np.count_nonzero(prediction | truth)
-    return float(np.count_nonzero(prediction & truth) / union) if union else 1.0
+    shared, predicted, true = (
+        np.array([np.count_nonzero(mask)]) for mask in (prediction & truth, prediction, truth)
+    )
+    return Overlap(*(float(score[0]) for score in _scores(shared, predicted, true, 1.0)))
+
+
+def iou(prediction: NDArray[Any], truth: NDArray[Any]) -> float:
+    """Intersection over union of two masks: `overlap`, of which only that."""
+    return overlap(prediction, truth).iou
 
 
 def dice(prediction: NDArray[Any], truth: NDArray[Any]) -> float:
-    """Dice coefficient (F1 score over pixels) of two masks.
-
-    Parameters
-    ----------
-    prediction, truth : array of bool
-        Masks of one shape, of any dimension; in other types, nonzero is foreground.
-
-    Returns
-    -------
-    float
-        In [0, 1]; 1 if both masks are empty.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ.
-    """
-    prediction, truth = as_masks(prediction, truth)
-    total = np.count_nonzero(prediction) + np.count_nonzero(truth)
-    return float(2 * np.count_nonzero(prediction & truth) / total) if total else 1.0
+    """Dice coefficient of two masks: `overlap`, of which only that."""
+    return overlap(prediction, truth).dice
 
 
-def class_iou(prediction: NDArray[Any], truth: NDArray[Any], classes: int) -> NDArray[np.float64]:
-    """Intersection over union of every class of two class-index masks.
+def class_overlaps(prediction: NDArray[Any], truth: NDArray[Any], classes: int) -> Overlap[Shares]:
+    """All overlap scores of every class of two class-index masks.
 
     Parameters
     ----------
@@ -68,7 +80,7 @@ def class_iou(prediction: NDArray[Any], truth: NDArray[Any], classes: int) -> ND
 
     Returns
     -------
-    array of float, shape (classes,)
+    Overlap of arrays of float, shape (classes,)
         NaN for a class that neither mask holds: scoring it 1 would raise the mean of a rare class
         by every image that cannot say anything about it.
 
@@ -86,11 +98,12 @@ def class_iou(prediction: NDArray[Any], truth: NDArray[Any], classes: int) -> ND
             )
     pairs = truth.astype(np.intp).ravel() * classes + prediction.ravel()
     confusion = np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
-    shared = np.diagonal(confusion)
-    union = confusion.sum(axis=0) + confusion.sum(axis=1) - shared
-    scores = np.full(classes, np.nan)
-    np.divide(shared, union, out=scores, where=union > 0)
-    return scores
+    return _scores(np.diagonal(confusion), confusion.sum(axis=0), confusion.sum(axis=1), np.nan)
+
+
+def class_iou(prediction: NDArray[Any], truth: NDArray[Any], classes: int) -> Shares:
+    """Intersection over union of every class: `class_overlaps`, of which only that."""
+    return class_overlaps(prediction, truth, classes).iou
 
 
 def as_masks(
@@ -107,3 +120,18 @@ def require_same_shape(prediction: NDArray[Any], truth: NDArray[Any]) -> None:
         raise ValueError(
             f"the prediction has shape {prediction.shape}, but the truth has {truth.shape}"
         )
+
+
+def _scores(shared: Counts, predicted: Counts, true: Counts, absent: float) -> Overlap[Shares]:
+    """Scores from numbers of pixels; `absent` where there are none at all."""
+    either = predicted + true - shared
+
+    def share(part: Counts, whole: Counts) -> Shares:
+        return np.where(either > 0, part / np.maximum(whole, 1), absent)
+
+    return Overlap(
+        share(shared, either),
+        share(2 * shared, predicted + true),
+        share(shared, predicted),
+        share(shared, true),
+    )

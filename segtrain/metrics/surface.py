@@ -5,14 +5,13 @@ The definitions are those of the medical challenges (Taha and Hanbury, BMC Medic
 """
 
 from collections.abc import Sequence
-from math import hypot
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
-from segtrain.metrics.boundary import inner_boundary
+from segtrain.metrics.boundary import diagonal, inner_boundary
+from segtrain.metrics.nearest import as_spacing, crop, nearest
 from segtrain.metrics.overlap import as_masks
 
 
@@ -47,7 +46,7 @@ def surface_distances(
     Parameters
     ----------
     prediction, truth : array of bool
-        Masks of one shape, of any dimension; in other types, nonzero is foreground.
+        Masks of one shape, of one to three axes; in other types, nonzero is foreground.
     spacing : sequence of float, optional
         Distance of pixels along every axis; 1 if left out.
 
@@ -65,14 +64,11 @@ def surface_distances(
         If the shapes differ or the spacing does not fit them.
     """
     prediction, truth = as_masks(prediction, truth)
-    spacing = (1.0,) * truth.ndim if spacing is None else spacing
-    if len(spacing) != truth.ndim or not all(0 < step < np.inf for step in spacing):
-        raise ValueError(
-            f"a mask of {truth.ndim} axes needs as many positive spacings, not {tuple(spacing)}"
-        )
-    predicted, true = (_surface(mask, spacing) for mask in (prediction, truth))
-    diagonal = hypot(*(n * step for n, step in zip(truth.shape, spacing, strict=True)))
-    return _nearest(predicted, true, diagonal), _nearest(true, predicted, diagonal)
+    spacing = as_spacing(spacing, truth.ndim)
+    farthest = diagonal(truth.shape, spacing)
+    surfaces = [inner_boundary(mask, frame=True) for mask in crop(prediction, truth)]
+    of_prediction, of_truth = nearest(surfaces[0], surfaces[1], spacing)
+    return np.minimum(of_prediction, farthest), np.minimum(of_truth, farthest)
 
 
 def surface_scores(
@@ -83,7 +79,7 @@ def surface_scores(
     Parameters
     ----------
     prediction, truth : array of bool
-        Masks of one shape, of any dimension; in other types, nonzero is foreground.
+        Masks of one shape, of one to three axes; in other types, nonzero is foreground.
     spacing : sequence of float, optional
         Distance of pixels along every axis; 1 if left out.
 
@@ -106,20 +102,3 @@ def surface_scores(
         max(float(np.percentile(d, 95)) for d in found),
         float(np.concatenate(found).mean()),
     )
-
-
-def _surface(mask: NDArray[np.bool_], spacing: Sequence[float]) -> NDArray[np.float64]:
-    """Places of the surface pixels, (number, axes)."""
-    pixels = np.argwhere(inner_boundary(np.pad(mask, 1)))
-    return pixels.astype(np.float64) * np.asarray(spacing, dtype=np.float64)
-
-
-def _nearest(
-    points: NDArray[np.float64], others: NDArray[np.float64], none: float
-) -> NDArray[np.float64]:
-    if not len(others):
-        return np.full(len(points), none)
-    # Points on a grid need no balanced tree, and large leaves are quicker to build.
-    tree = KDTree(others, leafsize=32, compact_nodes=False, balanced_tree=False)
-    distances, _ = tree.query(points)
-    return np.asarray(distances, dtype=np.float64)

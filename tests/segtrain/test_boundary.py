@@ -5,14 +5,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from scipy.ndimage import binary_erosion
 
 from segtrain.metrics.boundary import (
     boundary_distances,
     boundary_f1,
+    boundary_iou,
     boundary_scores,
     inner_boundary,
     score_at,
 )
+from segtrain.metrics.overlap import iou
 
 MASKS = arrays(bool, array_shapes(min_dims=2, max_dims=3, min_side=1, max_side=7))
 PAIRS = array_shapes(min_dims=2, max_dims=3, min_side=1, max_side=6).flatmap(
@@ -171,3 +174,67 @@ def test_distance_is_euclidean():
 def test_shapes_must_match():
     with pytest.raises(ValueError, match=r"\(4, 5\).*\(5, 4\)"):
         boundary_f1(np.zeros((4, 5), dtype=bool), np.zeros((5, 4), dtype=bool))
+
+
+def test_distances_have_the_unit_of_the_spacing():
+    one, other = np.zeros((9, 9), dtype=bool), np.zeros((9, 9), dtype=bool)
+    one[2, 2] = other[4, 5] = True
+    assert boundary_distances(one, other, (0.5, 2.0))[0] == pytest.approx([hypot(1.0, 6.0)])
+    with pytest.raises(ValueError, match="2 axes needs as many positive spacings"):
+        boundary_distances(one, other, (1.0,))
+
+
+def band_by_definition(mask, width):
+    """The reference code: a frame of background, then as many erosions by a box of 3 pixels."""
+    eroded = binary_erosion(np.pad(mask, 1), np.ones((3,) * mask.ndim), iterations=width)
+    return mask & ~eroded[(slice(1, -1),) * mask.ndim]
+
+
+@given(PAIRS, st.integers(1, 4))
+@settings(max_examples=100, deadline=None)
+def test_boundary_iou_is_the_definition(pair, width):
+    expected = iou(*(band_by_definition(mask, width) for mask in pair))
+    assert boundary_iou(*pair, width) == expected == boundary_iou(*pair[::-1], width)
+
+
+def test_the_bands_of_a_shifted_square_in_closed_form():
+    # Bands 2 px wide of a 12 px square hold 144 - 64 = 80 pixels. Shifted by 3 px they share the
+    # 4 rows at top and bottom over the 9 common columns, and nothing else.
+    assert boundary_iou(square(3), square(), width=2) == pytest.approx(36 / (160 - 36))
+    assert boundary_iou(square(), square(), width=2) == 1.0
+    # Six pixels fill the square, whose IoU is 108 / 180.
+    assert boundary_iou(square(3), square(), width=6) == pytest.approx(0.6)
+
+
+def test_the_band_is_a_share_of_the_diagonal():
+    # 2 % of the diagonal of 150 x 200 pixels are 5 px.
+    truth = np.zeros((150, 200), dtype=bool)
+    truth[20:120, 50:150] = True
+    prediction = np.roll(truth, 2, axis=1)
+    assert boundary_iou(prediction, truth) == boundary_iou(prediction, truth, 5.0)
+    assert boundary_iou(prediction, truth) != boundary_iou(prediction, truth, 4.0)
+    scaled = boundary_iou(prediction, truth, spacing=(0.1, 0.1))
+    assert scaled == boundary_iou(prediction, truth)
+
+
+def test_the_band_follows_the_spacing():
+    truth = np.zeros((30, 40), dtype=bool)
+    truth[5:25, 5:35] = True
+    prediction = np.roll(truth, 1, axis=1)
+
+    def band(mask):
+        core = binary_erosion(mask, np.ones((3, 9)))
+        return mask & ~core
+
+    expected = iou(band(prediction), band(truth))
+    assert boundary_iou(prediction, truth, 2.0, spacing=(2.0, 0.5)) == expected
+
+
+def test_boundary_iou_of_empty_masks_and_wrong_shapes():
+    empty = np.zeros((40, 40), dtype=bool)
+    assert boundary_iou(empty, empty) == 1.0
+    assert boundary_iou(empty, square()) == boundary_iou(square(), empty) == 0.0
+    with pytest.raises(ValueError, match=r"\(4, 5\).*\(5, 4\)"):
+        boundary_iou(np.zeros((4, 5), dtype=bool), np.zeros((5, 4), dtype=bool))
+    with pytest.raises(ValueError, match="spacings"):
+        boundary_iou(square(), square(), spacing=(1.0, 0.0))

@@ -1,0 +1,94 @@
+"""Exact Euclidean distances between two sets of pixels.
+
+A distance transform, separable into the axes, that stops short of the last of them: along that one
+only the pixels asked for are served, and those search no farther than they must.
+"""
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segtrain.metrics import kernels
+
+
+def nearest(
+    pixels: NDArray[np.bool_], others: NDArray[np.bool_], spacing: Sequence[float]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Distance of each pixel of either set to the nearest of the other.
+
+    Parameters
+    ----------
+    pixels, others : array of bool
+        Of one shape, of one to three axes.
+    spacing : sequence of float
+        Distance of pixels along every axis, see `as_spacing`.
+
+    Returns
+    -------
+    of_pixels, of_others : array of float
+        In row-major order; infinite if there are no others.
+    """
+    points, targets = np.flatnonzero(pixels), np.flatnonzero(others)
+    if not (points.size and targets.size):
+        return np.full(points.size, np.inf), np.full(targets.size, np.inf)
+    missing = 3 - pixels.ndim
+    shape, scale = (*pixels.shape, *(1,) * missing), (*map(float, spacing), *(1.0,) * missing)
+    return (
+        _distances(points, others.reshape(shape), scale),
+        _distances(targets, pixels.reshape(shape), scale),
+    )
+
+
+def as_spacing(spacing: Sequence[float] | None, axes: int) -> tuple[float, ...]:
+    """One pixel spacing per axis, 1 if left out.
+
+    Raises
+    ------
+    ValueError
+        If there is not one positive, finite spacing per axis.
+    """
+    spacing = (1.0,) * axes if spacing is None else tuple(spacing)
+    if len(spacing) != axes or not all(0 < step < np.inf for step in spacing):
+        raise ValueError(
+            f"a mask of {axes} axes needs as many positive spacings, not {tuple(spacing)}"
+        )
+    return spacing
+
+
+def crop(*masks: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
+    """The part of all masks that holds their foreground, and one pixel more where there is one.
+
+    The order of the foreground pixels and what touches what remain. Empty masks stay as they are.
+    """
+    either = np.logical_or.reduce(masks)
+    box = []
+    for axis in range(either.ndim):
+        rest = tuple(other for other in range(either.ndim) if other != axis)
+        places = np.flatnonzero(either.any(axis=rest))
+        if places.size:
+            box.append(slice(max(places[0] - 1, 0), places[-1] + 2))
+    return [mask[tuple(box)] for mask in masks]
+
+
+def _distances(
+    points: NDArray[np.intp], marked: NDArray[np.bool_], spacing: tuple[float, ...]
+) -> NDArray[np.float64]:
+    """Distance of the `points` to the nearest `marked` pixel; three axes, searching the second."""
+    shape = marked.shape
+    distances: NDArray[Any] = np.empty(shape, np.float32)
+    kernels.scan(_lines(marked, shape[0]), _lines(distances, shape[0]))
+    across = spacing[0]
+    if shape[2] > 1:
+        steps, distances, lines = distances, np.empty(shape), prod(shape[:2])
+        kernels.spread(_lines(steps, lines), across, spacing[2], _lines(distances, lines))
+        across = 1.0
+    return np.asarray(
+        kernels.search(points, distances.ravel(), shape[1], shape[2], across, spacing[1])
+    )
+
+
+def _lines(array: NDArray[Any], number: int) -> NDArray[Any]:
+    return array.reshape(number, -1)
