@@ -24,6 +24,7 @@ from cyclegan.fit import KIND, Progress, fit
 from cyclegan.networks import Generator, towards_real
 from cyclegan.real import read_real
 from cyclegan.settings import Translation
+from cyclegan.variation import shares, vary
 from phasegen import checkpoint, devices
 from phasegen.errors import InputError
 from phasegen.store import Store, digest, open_store
@@ -40,23 +41,40 @@ PLANES = 8
 Image = NDArray[np.float32]
 
 
-def _exchange(config: Translation, scene: Image, image: Image, rng: np.random.Generator) -> Image:
-    style = cut(scene, (image.shape[0], image.shape[1]), rng)
-    return exchange(image, style, float(rng.uniform(*config.band)))
+def _any(scenes: Sequence[Image], rng: np.random.Generator) -> Image:
+    return scenes[int(rng.integers(len(scenes)))]
 
 
-def _match(_config: Translation, scene: Image, image: Image, _rng: np.random.Generator) -> Image:
-    """The scene's histogram; grey values keep their order, and boundaries their place."""
-    matched: Image = match_histograms(image, scene).astype(np.float32)
+def _exchange(
+    config: Translation, scenes: Sequence[Image], image: Image, rng: np.random.Generator
+) -> Image:
+    shape = image.shape[0], image.shape[1]
+    style, band = cut(_any(scenes, rng), shape, rng), float(rng.uniform(*config.band))
+    # Drawn aside: whether a style varies changes nothing else that is drawn.
+    aside = rng.spawn(1)[0]
+    first, second = shares(config, aside)
+    styles = [(style, first)]
+    if second:
+        styles.append((cut(_any(scenes, aside), shape, aside), second))
+    return exchange(image, styles, band)
+
+
+def _match(
+    _config: Translation, scenes: Sequence[Image], image: Image, rng: np.random.Generator
+) -> Image:
+    """The histogram of a scene; grey values keep their order, and boundaries their place."""
+    matched: Image = match_histograms(image, _any(scenes, rng)).astype(np.float32)
     return matched
 
 
-def _leave(_config: Translation, _scene: Image, image: Image, _rng: np.random.Generator) -> Image:
+def _leave(
+    _config: Translation, _scenes: Sequence[Image], image: Image, _rng: np.random.Generator
+) -> Image:
     return image
 
 
 STARTS = {"fda": _exchange, "histogram": _match, "none": _leave}
-"""What is done to an image with a real scene, without any training."""
+"""What is done to an image with real scenes, without any training."""
 
 METHODS = {"fda": False, "cyclegan": True, "cut": True, "histogram": False}
 """The methods, and whether they learn something on top of ``start``."""
@@ -116,7 +134,7 @@ def fit_model(config: Translation, out: Path, progress: Progress, overwrite: boo
     if min(source.shape[-2:]) < patch:
         remedy = f"Simulate larger ones, or --set patch={min(source.shape[-2:]) // 4 * 4}"
         raise InputError(config.sim, f"has samples of {source.shape} pixels", remedy)
-    real = read_real(config.real, patch)
+    real = read_real(config.real, patch, config.flatten)
     if not distributed.rank():
         for warning in (*real.warnings, *find_disagreements(real, source)):
             logger.warning("%s", warning)
@@ -224,7 +242,7 @@ def translate(model: Model, image: NDArray[np.float32], seed: int) -> NDArray[np
             layers, function, out, tile=TILE, halo=generator.halo, multiple=generator.multiple
         )
         styled = out
-    return np.clip(styled, 0, 1)
+    return vary(np.clip(styled, 0, 1), model.config, rng.spawn(1)[0])
 
 
 def _started(
@@ -251,9 +269,8 @@ def _start(
     image: NDArray[np.float32],
     rng: np.random.Generator,
 ) -> NDArray[np.float32]:
-    scene = scenes[int(rng.integers(len(scenes)))]
     name = config.start if METHODS[config.method] else config.method
-    return STARTS[name](config, scene, image, rng)
+    return STARTS[name](config, scenes, image, rng)
 
 
 def _fingerprint(content: Any) -> str:

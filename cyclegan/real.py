@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import skew
 
 from cyclegan.marks import clean_rectangles, find_marks
+from phasegen import spectra
 from phasegen.descriptors import describe
 from phasegen.errors import InputError
 from phasegen.images import grey_range, list_images, normalise, read_micrograph
@@ -43,7 +44,7 @@ class RealFolder:
         image lie `HEADROOM` inside 0..1.
     record : dict
         Files with their percentiles, shape, type, info bar, share of marks, pixel size and
-        polarity and skewness of the grey values, for provenance.
+        polarity and skewness of the grey values, and ``flatten``, for provenance.
     warnings : list of str
         What a user should know of the folder: files that are unlike the others.
     """
@@ -54,8 +55,17 @@ class RealFolder:
     warnings: list[str]
 
 
-def read_real(folder: Path, patch: int) -> RealFolder:
+def read_real(folder: Path, patch: int, flatten: int = 0) -> RealFolder:
     """Read an unlabelled folder; statistics are taken once per image.
+
+    Parameters
+    ----------
+    folder : Path
+    patch : int
+        Least side of a scene, pixels.
+    flatten : int
+        Order of the polynomial in y and x that is taken off each image first, its mean kept:
+        uneven illumination; 0: nothing is.
 
     Raises
     ------
@@ -73,9 +83,11 @@ def read_real(folder: Path, patch: int) -> RealFolder:
         micrograph = read_micrograph(path, min_size=patch)
         marks = find_marks(micrograph.scene)
         clean = clean_rectangles(marks, patch)
-        low, high = grey_range(micrograph.scene[~marks] if clean else micrograph.scene)
+        counted = ~marks if clean else np.ones_like(marks)
+        scene = _flattened(micrograph.scene, counted, flatten) if flatten else micrograph.scene
+        low, high = grey_range(scene[counted])
         margin = HEADROOM * (high - low)
-        scene = normalise(micrograph.scene, low - margin, high + margin)
+        scene = normalise(scene, low - margin, high + margin)
         if number % every == 0:
             np.clip(scene, 0, 1, out=scene)
             # A folder of pores or charged films is saturated all over: then that is its style.
@@ -98,8 +110,17 @@ def read_real(folder: Path, patch: int) -> RealFolder:
                 "skewness": round(float(skew(middle, axis=None)), 2),
             }
         )
-    record = {"folder": str(folder.resolve()), "files": files}
+    record = {"folder": str(folder.resolve()), "flatten": flatten, "files": files}
     return RealFolder(folder, scenes, record, _warnings(files))
+
+
+def _flattened(
+    scene: NDArray[np.float32], counted: NDArray[np.bool_], order: int
+) -> NDArray[np.float32]:
+    """The scene less its background, at its mean grey value; what is not counted bends nothing."""
+    seen = np.where(counted, scene, scene[counted].mean())
+    flat: NDArray[np.float32] = (scene - seen) + spectra.flatten(seen, order) + seen.mean()
+    return flat.astype(np.float32)
 
 
 def _warnings(files: list[dict[str, Any]]) -> list[str]:

@@ -27,6 +27,19 @@ class Translation(Config):
         "fda", description="what a learned method starts from: exchanged, matched or bare images"
     )
     band: Band = Field((0.01, 0.08), description="half-width of the exchanged frequencies, 0..0.5")
+    flatten: int = Field(
+        0, ge=0, le=4, description="order of the background taken off the real images; 0: none"
+    )
+    mix: float = Field(
+        0, ge=0, le=1, description="probability that an exchange mixes two real images' amplitudes"
+    )
+    extrapolate: float = Field(
+        0, ge=0, description="share by which an exchange may go beyond the real amplitudes"
+    )
+    relief: float = Field(
+        0, ge=0, le=1, description="largest change of a grey value by shading of a relief"
+    )
+    flip: float = Field(0, ge=0, le=1, description="probability of an inverted image")
     seed: int = Field(0, ge=0, lt=2**63, description="seed")
     device: str = Field("auto", description="auto, cpu or cuda")
     width: int = Field(16, ge=1, description="channels of the generator at full resolution")

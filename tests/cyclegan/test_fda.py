@@ -29,7 +29,7 @@ shapes = st.tuples(st.integers(8, 33), st.integers(8, 33))
 def test_amplitudes_are_exchanged_in_the_band_and_phases_nowhere(shape, band, seed):
     image, style = noise(shape, seed), noise(shape, seed + 1)
     before, theirs = np.fft.fft2(image), np.fft.fft2(style)
-    after = np.fft.fft2(exchange(image, style, band))
+    after = np.fft.fft2(exchange(image, [(style, 1.0)], band))
     block, scale = low(shape, band), np.abs(before).max() * 1e-5
     np.testing.assert_allclose(np.abs(after)[block], np.abs(theirs)[block], atol=scale)
     np.testing.assert_allclose(np.abs(after)[~block], np.abs(before)[~block], atol=scale)
@@ -42,19 +42,19 @@ def test_amplitudes_are_exchanged_in_the_band_and_phases_nowhere(shape, band, se
 @given(shapes, st.floats(0, 0.5))
 def test_exchange_with_itself_changes_nothing(shape, band):
     image = noise(shape, 0)
-    np.testing.assert_allclose(exchange(image, image, band), image, atol=1e-6)
+    np.testing.assert_allclose(exchange(image, [(image, 1.0)], band), image, atol=1e-6)
 
 
 @given(shapes)
 def test_a_band_of_zero_exchanges_the_mean_alone(shape):
     image, style = noise(shape, 0), noise(shape, 1) + np.float32(0.3)
     expected = image - image.mean() + style.mean()
-    np.testing.assert_allclose(exchange(image, style, 0.0), expected, atol=1e-6)
+    np.testing.assert_allclose(exchange(image, [(style, 1.0)], 0.0), expected, atol=1e-6)
 
 
 def test_the_mean_stays_positive_and_absent_modes_stay_absent():
     flat, style = np.full((16, 16), 0.2, np.float32), noise((16, 16), 0)
-    np.testing.assert_allclose(exchange(flat, style, 0.3), style.mean(), atol=1e-6)
+    np.testing.assert_allclose(exchange(flat, [(style, 1.0)], 0.3), style.mean(), atol=1e-6)
 
 
 def test_boundaries_stay_where_they_are():
@@ -62,13 +62,13 @@ def test_boundaries_stay_where_they_are():
     mask = np.hypot(y - 60, x - 66) < 35
     image = ndimage.gaussian_filter(np.where(mask, 0.3, 0.7), 1.0).astype(np.float32)
     style = noise((128, 128), 5) * 0.5 + np.linspace(0, 0.5, 128, dtype=np.float32)
-    drift = boundary_drift([(exchange(image, style, 0.03), mask)])
+    drift = boundary_drift([(exchange(image, [(style, 1.0)], 0.03), mask)])
     assert abs(drift.shift) < 0.3
     assert drift.median < 0.5
 
 
 def test_output_is_single_precision():
-    assert exchange(noise((8, 9), 0), noise((8, 9), 1), 0.1).dtype == np.float32
+    assert exchange(noise((8, 9), 0), [(noise((8, 9), 1), 1.0)], 0.1).dtype == np.float32
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (12, 7), (30, 40)])

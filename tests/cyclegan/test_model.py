@@ -153,6 +153,21 @@ def test_the_style_is_that_of_the_real_folder(fda, simulation, real):
     assert abs(after - target) < 0.4 * abs(before - target)
 
 
+def test_flattened_style_has_no_uneven_light(simulation, real, silent, tmp_path):
+    config = settings(simulation, real, flatten=2)
+    model = load_model(fit_model(config, tmp_path / "flat", silent), "cpu")
+    plain = load_model(fit_model(settings(simulation, real), tmp_path / "plain", silent), "cpu")
+    assert model.record["real"]["flatten"] == 2
+    assert plain.record["real"]["flatten"] == 0
+    image = open_store(simulation).load("image", 0)[0]
+
+    def tilt(one):
+        return max(abs(np.polyfit(np.arange(96), one.mean(axis), 1)[0]) for axis in (0, 1))
+
+    tilts = [np.mean([tilt(translate(m, image, n)) for n in range(8)]) for m in (plain, model)]
+    assert tilts[1] < 0.6 * tilts[0]
+
+
 def test_the_learned_part_comes_after_the_exchange(learned, fda, simulation):
     model, plain = load_model(learned, "cpu"), load_model(fda, "cpu")
     image = open_store(simulation).load("image", 0)[0]
@@ -163,6 +178,9 @@ def test_the_learned_part_comes_after_the_exchange(learned, fda, simulation):
     free = (before > 0) & (before < 1) & (after < 1)
     shift = model.config.bound * np.tanh(0.5)
     np.testing.assert_allclose((after - before)[free], shift, atol=1e-3)
+    # The generator has never seen a negative: polarity is the last thing to change.
+    flipped = replace(model, config=model.config.model_copy(update={"flip": 1.0}))
+    np.testing.assert_array_equal(translate(flipped, image, 3), 1 - after)
 
 
 @pytest.mark.parametrize("noise", [0.0, 1.0])

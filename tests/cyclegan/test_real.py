@@ -163,3 +163,37 @@ def test_a_folder_that_is_saturated_all_over_keeps_its_scenes_and_says_so(tmp_pa
     found = read_real(tmp_path, 64)
     assert [scene.shape for scene in found.scenes] == [(160, 160)] * 2
     assert "saturated" in found.warnings[-1]
+
+
+def shaded(seed, top=120):
+    """Grain on a bowl of uneven light."""
+    y, x = np.mgrid[-1:1:96j, -1:1:80j]
+    bowl = 0.5 * top * (0.6 * x + 0.4 * y * y + 0.3 * x * y)
+    return 400 + bowl + top * (grain(seed=seed) - 0.5)
+
+
+def test_flattening_takes_the_background_away_and_keeps_the_mean(tmp_path):
+    for number in range(2):
+        image = np.round(100 * shaded(number)).astype(np.uint16)
+        write_image(tmp_path / f"{number}.tif", image)
+    plain, flat = (read_real(tmp_path, 32, order) for order in (0, 2))
+    assert (plain.record["flatten"], flat.record["flatten"]) == (0, 2)
+    for number, (before, after) in enumerate(zip(plain.scenes, flat.scenes, strict=True)):
+        low, high = (flat.record["files"][number][key] for key in ("low", "high"))
+        grey = low + (high - low) * (after * (1 + 2 * HEADROOM) - HEADROOM)
+        assert grey.mean() == pytest.approx(100 * shaded(number).mean(), rel=1e-3)
+        alone = 100 * 120 * grain(seed=number)
+        assert np.corrcoef(after.ravel(), alone.ravel())[0, 1] > 0.97
+        assert np.corrcoef(before.ravel(), alone.ravel())[0, 1] < 0.8
+
+
+def test_a_saturated_mark_does_not_bend_the_background(tmp_path):
+    clean = np.round(100 * shaded(0)).astype(np.uint16)
+    marked = clean.copy()
+    marked[60:80, 10:70] = 65535
+    for name, image in (("a", clean), ("b", marked)):
+        write_image(tmp_path / f"{name}.tif", image)
+    kept = read_real(tmp_path, 32, 1).record["files"]
+    assert kept[1]["marked"] > 0.1
+    for key in ("low", "high"):
+        assert kept[1][key] == pytest.approx(kept[0][key], rel=0.02)
