@@ -78,6 +78,8 @@ def gap(
         remarks.append(MISSING)
     written = report.save(out, [first, *others], gaps, halves, remarks, maps)
     common.table(*report.table([*gaps, halves] if halves else gaps))
-    for note in (*(note for one in gaps for note in one.notes), *remarks):
-        print(note)
+    for one in gaps:
+        print(f"{one.name}: {one.verdict}", *one.notes, sep="\n")
+    for remark in remarks:
+        print(remark)
     print(", ".join(map(str, written)))

@@ -61,6 +61,8 @@ class Gap:
         Features of `BANK` that differ most: difference of the means, synthetic less real, in
         standard deviations of the real patches.
     morphology : Morphology
+    verdict : str
+        In a line: what separates the two, by how much, and what to do.
     notes : list of str
         What it all means, in words.
     """
@@ -81,6 +83,7 @@ class Gap:
     classifier: dict[str, Separation]
     telling: list[tuple[str, float]]
     morphology: Morphology
+    verdict: str = ""
     notes: list[str] = field(default_factory=list)
 
 
@@ -131,7 +134,8 @@ def compare(real: Sample, synthetic: Sample, seed: int = 0) -> Gap:
         telling=[(real.names[i], float(shifts[i])) for i in order],
         morphology=described,
     )
-    return replace(found, notes=_words(found, real.pictures))
+    words = _verdict(found, real.pictures, synthetic.pictures)
+    return replace(found, verdict=words, notes=_words(found, real.pictures))
 
 
 def halves(real: Sample, seed: int = 0) -> Gap | None:
@@ -147,7 +151,41 @@ def halves(real: Sample, seed: int = 0) -> Gap | None:
             np.array_split(images, 2), np.array_split(shapes, 2), strict=True
         )
     )
-    return replace(compare(first, second, seed), name="real halves", notes=[])
+    return replace(compare(first, second, seed), name="real halves", verdict="", notes=[])
+
+
+def _separable(gap: Gap) -> dict[str, Separation]:
+    """Classifier tests, by name of the features, that know synthetic patches too well."""
+    return {
+        name: test
+        for name, test in gap.classifier.items()
+        if test.accuracy > GOAL and test.p <= CHANCE
+    }
+
+
+def _verdict(gap: Gap, real: Pictures, synthetic: Pictures) -> str:
+    """What to read first: morphology before style, for no translation mends it."""
+    shapes = gap.morphology
+    if shapes.off:
+        return (
+            f"Morphology is off: {' and '.join(shapes.reasons())}. Match the recipe to the real "
+            f"images (phasegen match {real.path}) and simulate anew; style can be judged then."
+        )
+    tests = _separable(gap)
+    known = max((test.accuracy for test in tests.values() or gap.classifier.values()), default=0.5)
+    if not tests:
+        return (
+            f"Nothing measured here tells it from the real images: the classifier is right in "
+            f"{known:.0%} of the cases, sizes are {shapes.size.difference:.2f} times the real ones."
+        )
+    if synthetic.parent is None:
+        remedy = f"Give it the real style (cyclegan fit --real {real.path})."
+    else:
+        remedy = "Train on it and score, or translate by another method (cyclegan fit --method)."
+    return (
+        f"Style is off, shapes agree: the classifier is right in {known:.0%} of the cases, and "
+        f"{gap.telling[0][0]} differs most. {remedy}"
+    )
 
 
 def _words(gap: Gap, real: Pictures) -> list[str]:
@@ -163,11 +201,7 @@ def _words(gap: Gap, real: Pictures) -> list[str]:
                 f"{real.pixel_size:.4g}, or choose the scale by phasegen match {real.path}."
             )
     notes += gap.morphology.verdict(gap.name, str(real.path))
-    separable = {
-        name: test
-        for name, test in gap.classifier.items()
-        if test.accuracy > GOAL and test.p <= CHANCE
-    }
+    separable = _separable(gap)
     if not separable:
         best = max(test.accuracy for test in gap.classifier.values())
         notes.append(

@@ -95,6 +95,22 @@ class Morphology:
         """Whether morphology differs, whatever style does."""
         return self.inverted or self.size.off or any(trait.off for trait in self.traits)
 
+    def reasons(self) -> list[str]:
+        """What is off, in a few words each."""
+        words = {
+            "dark": "the share of the dark phase is {:.0%}, not {:.0%}",
+            "elongation": "the elongation is {:.2f}, not {:.2f}",
+            "fourfold": "the alignment to two axes is {:.2f}, not {:.2f}",
+        }
+        found = ["the contrast is reversed"] if self.inverted else []
+        if self.size.off:
+            found.append(f"structures are {self.size.difference:.2f} times the real size")
+        return found + [
+            words[trait.name].format(trait.synthetic, trait.real)
+            for trait in self.traits
+            if trait.off and trait.name in words
+        ]
+
     def verdict(self, name: str, real: str) -> list[str]:
         """What is off in words, and what to do; empty if nothing is."""
         found = []

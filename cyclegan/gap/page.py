@@ -29,7 +29,8 @@ body { margin: 0; background: var(--page); color: var(--ink);
 main { max-width: 72rem; margin: 0 auto; padding: 2rem 1.5rem 4rem; }
 h1, h2 { font-weight: 600; overflow-wrap: anywhere; }
 h2 { font-size: 1.2rem; margin-top: 2.5rem; border-top: 1px solid var(--line); padding-top: 1rem; }
-p, li { max-width: 46rem; } .soft { color: var(--soft); font-size: .875rem; }
+p, li { max-width: 46rem; } .verdict { font-size: 1.1rem; }
+.verdict b { display: block; } .soft { color: var(--soft); font-size: .875rem; }
 .charts { display: grid; gap: 1rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 21rem), 1fr)); }
 svg { width: 100%; height: auto; } svg text { font-size: 11px; fill: var(--ink); }
@@ -56,6 +57,9 @@ def page(
 ) -> str:
     """The whole page; arguments as those of `report.save`, with the table's header and rows."""
     names = [one.pictures.name for one in samples]
+    verdicts = "".join(
+        f'<p class="verdict"><b>{escape(gap.name)}</b> {escape(gap.verdict)}</p>' for gap in gaps
+    )
     notes = "".join(
         f"<h3>{escape(gap.name)}</h3>{''.join(f'<p>{escape(n)}</p>' for n in gap.notes)}"
         for gap in gaps
@@ -79,6 +83,8 @@ def page(
 <body>
 <main>
 <h1>{escape(title)}</h1>
+{verdicts}
+<h2>Why</h2>
 {notes}
 {"".join(f'<p class="soft">{escape(remark)}</p>' for remark in remarks)}
 <h2>Patches</h2>

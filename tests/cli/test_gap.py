@@ -1,5 +1,6 @@
 """``cyclegan gap`` writes a page and its figures, says what is off, and refuses bad input."""
 
+import html
 import json
 import re
 import shutil
@@ -32,8 +33,14 @@ def test_page_and_figures(command, tmp_path):
     assert any(row.startswith("classifier, discriminator") for row in rows)
     assert "From sim.zarr to sem.zarr: KID of texture features" in out
     assert rows[-1] == "made/gap.html, made/gap.json"
+    assert sum(row.startswith(("sim.zarr: ", "sem.zarr: ")) for row in rows) == 2
     assert sorted(path.name for path in (tmp_path / "made").iterdir()) == ["gap.html", "gap.json"]
     page = (tmp_path / "made/gap.html").read_text()
+    for line in [row for row in rows if row.startswith(("sim.zarr: ", "sem.zarr: "))]:
+        name, verdict = line.split(": ", 1)
+        before, _, after = page.partition(f"<b>{name}</b> {html.escape(verdict)}</p>")
+        assert after, "the page does not say what the command does"
+        assert "<h2>" not in before  # it is what is read first
     assert page.count("<svg") == 6  # with the t-SNE map
     assert page.count("data:image/png") == 18
     assert not re.search(r"(src|href)=.https?:", page)

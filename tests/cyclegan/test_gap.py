@@ -8,7 +8,7 @@ import pytest
 from scipy import ndimage
 
 from cyclegan.gap import classifier, distances, morphology
-from cyclegan.gap.compare import compare, gains, halves
+from cyclegan.gap.compare import _verdict, compare, gains, halves
 from cyclegan.gap.embedding import embed
 from cyclegan.gap.pictures import read_pictures
 from cyclegan.gap.samples import measure_samples
@@ -105,6 +105,27 @@ def test_style_is_no_morphology(gaps, name):
     assert [note[:13] for note in gap.notes] == ["Style is off:"]
 
 
+@pytest.mark.parametrize(
+    ("name", "begins", "ends"),
+    [
+        ("same", "Nothing measured here tells it", "times the real ones."),
+        ("faint", "Style is off, shapes agree: the classifier is right in 1", "real)."),
+        ("loud.zarr", "Style is off, shapes agree: the classifier is right in 1", "real)."),
+        ("large.zarr", "Morphology is off: structures are 1.", "style can be judged then."),
+    ],
+)
+def test_the_verdict_says_what_separates_and_what_to_do(gaps, name, begins, ends):
+    gap, real = gaps[0][name], gaps[1].pictures.path
+    assert gap.verdict.startswith(begins)
+    assert gap.verdict.endswith(ends)
+    remedies = {"Morphology": f"phasegen match {real}", "Style is o": f"cyclegan fit --real {real}"}
+    assert remedies.get(begins[:10], "tells") in gap.verdict
+    if name == "loud.zarr":
+        # A translated one has a style already.
+        made = replace(gaps[1].pictures, parent=real)
+        assert "another method" in _verdict(gap, gaps[1].pictures, made)
+
+
 def test_a_magnified_store_is_off_by_its_magnification(gaps):
     gap = gaps[0]["large.zarr"]
     assert gap.morphology.size.off
@@ -138,6 +159,7 @@ def test_particles_of_the_other_grey_value_are_inverted():
     said = found.verdict("b", "a")
     assert said[0] == "Particles are bright in a and dark in b: the contrast is reversed."
     assert "phasegen match a" in said[-1]
+    assert found.reasons() == ["the contrast is reversed"]
     assert morphology.compare(bright, bright).verdict("b", "a") == []
 
 
