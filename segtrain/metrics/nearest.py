@@ -84,7 +84,7 @@ def _distances(
     if shape[2] > 1:
         steps, distances, lines = distances, np.empty(shape), prod(shape[:2])
         kernels.spread(_lines(steps, lines), across, spacing[2], _lines(distances, lines))
-        across = 1.0
+        across = 0.0
     return np.asarray(
         kernels.search(points, distances.ravel(), shape[1], shape[2], across, spacing[1])
     )

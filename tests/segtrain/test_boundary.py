@@ -85,6 +85,18 @@ def test_exchanging_the_masks_exchanges_precision_and_recall(pair, tolerance):
     assert there.f1 == pytest.approx(back.f1, abs=1e-15)
 
 
+def test_distances_of_whole_pixels_are_exact():
+    # Rounded on the way they would miss a tolerance of as many pixels.
+    one = np.zeros((13, 13, 13), dtype=bool)
+    one[0, 0, 0] = True
+    for place in ((2, 1, 2), (1, 2, 2), (2, 2, 1), (2, 3, 6), (6, 2, 3), (4, 4, 7), (12, 0, 5)):
+        other = np.zeros_like(one)
+        other[place] = True
+        expected = sqrt(sum(i * i for i in place))
+        assert boundary_distances(one, other)[0].tolist() == [expected] == [round(expected)]
+        assert boundary_f1(one, other, tolerance=expected) == 1.0
+
+
 @pytest.mark.parametrize("shift", [1, 2, 3])
 def test_a_shift_matches_at_exactly_its_length(shift):
     assert boundary_f1(square(shift), square(), tolerance=shift) == 1.0
