@@ -5,7 +5,7 @@ only the pixels asked for are served, and those search no farther than they must
 """
 
 from collections.abc import Sequence
-from math import prod
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,14 @@ def nearest(
     -------
     of_pixels, of_others : array of float
         In row-major order; infinite if there are no others.
+
+    Raises
+    ------
+    ValueError
+        If there are more axes.
     """
+    if pixels.ndim > 3:
+        raise ValueError(f"distances are for masks of one to three axes, not {pixels.ndim}")
     points, targets = np.flatnonzero(pixels), np.flatnonzero(others)
     if not (points.size and targets.size):
         return np.full(points.size, np.inf), np.full(targets.size, np.inf)
@@ -77,18 +84,19 @@ def _distances(
     points: NDArray[np.intp], marked: NDArray[np.bool_], spacing: tuple[float, ...]
 ) -> NDArray[np.float64]:
     """Distance of the `points` to the nearest `marked` pixel; three axes, searching the second."""
-    shape = marked.shape
-    distances: NDArray[Any] = np.empty(shape, np.float32)
-    kernels.scan(_lines(marked, shape[0]), _lines(distances, shape[0]))
-    across = spacing[0]
-    if shape[2] > 1:
-        steps, distances, lines = distances, np.empty(shape), prod(shape[:2])
-        kernels.spread(_lines(steps, lines), across, spacing[2], _lines(distances, lines))
-        across = 0.0
-    return np.asarray(
-        kernels.search(points, distances.ravel(), shape[1], shape[2], across, spacing[1])
-    )
-
-
-def _lines(array: NDArray[Any], number: int) -> NDArray[Any]:
-    return array.reshape(number, -1)
+    depth, size, width = marked.shape
+    steps: NDArray[Any] = np.empty(marked.shape, np.float32)
+    kernels.scan(marked.reshape(depth, -1), steps.reshape(depth, -1))
+    if width == 1:
+        return np.asarray(kernels.search(points, steps.ravel(), size, 1, *spacing[:2]))
+    # Slice by slice, so that the squares stay in the cache; slices without a point have none.
+    found, squares = np.empty(points.size), np.empty((size, width))
+    ends = np.searchsorted(points, squares.size * np.arange(depth + 1))
+    for z, (start, stop) in enumerate(pairwise(ends)):
+        if start < stop:
+            kernels.spread(steps[z], spacing[0], spacing[2], squares)
+            within = points[start:stop] - z * squares.size
+            found[start:stop] = kernels.search(
+                within, squares.ravel(), size, width, 0.0, spacing[1]
+            )
+    return found

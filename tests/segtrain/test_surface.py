@@ -169,3 +169,11 @@ def test_shapes_and_spacing_must_fit():
     for spacing in ((1,), (1, 1, 1), (1, 0), (1, -1), (1, np.nan), (1, np.inf)):
         with pytest.raises(ValueError, match="2 axes needs as many positive spacings"):
             surface_scores(square(), square(), spacing)
+    with pytest.raises(ValueError, match="one to three axes, not 4"):
+        surface_scores(np.zeros((1, 2, 2, 2), dtype=bool), np.zeros((1, 2, 2, 2), dtype=bool))
+
+
+def test_a_line_has_two_ends():
+    prediction, truth = np.zeros(20, dtype=bool), np.zeros(20, dtype=bool)
+    prediction[3:9], truth[5:10] = True, True
+    assert surface_scores(prediction, truth, [0.5]) == pytest.approx((1.0, 0.975, 0.75))
