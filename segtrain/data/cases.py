@@ -1,0 +1,248 @@
+"""Folders of volumes, whatever their layout, as sources: parts, normalisation, one spacing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from phasegen.errors import InputError
+from phasegen.images import digest_files
+from segtrain.data.nifti import Header, read_header, read_volume
+from segtrain.data.readers import CACHED, require_room
+from segtrain.data.source import Labelled, Source, standardise
+
+PARTS = ("train", "validation", "test")
+
+UNKNOWN = 255
+"""Class of voxels whose label is unknown."""
+
+PADDED = 2
+"""How many times longer than the longest volume a patch may be."""
+
+ABSENT = 254
+"""Stands for values that are no class while a mask is read."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One volume: its files, one for every channel or one with all channels, and its mask."""
+
+    name: str
+    patient: str
+    images: tuple[Path, ...]
+    mask: Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a folder of volumes holds.
+
+    Attributes
+    ----------
+    kind : str
+        Name of the layout.
+    cases : tuple of Case
+        In order of their names.
+    classes : tuple of str
+        Names of the classes.
+    values : mapping of int to int
+        Class of every value that masks may hold, `UNKNOWN` included.
+    nonzero : bool
+        Whether intensities are normalised over the voxels that are not 0, which stay 0; else over
+        all voxels.
+    window : tuple of float, optional
+        Intensities are clipped to this range first.
+    """
+
+    kind: str
+    cases: tuple[Case, ...]
+    classes: tuple[str, ...]
+    values: Mapping[int, int]
+    nonzero: bool = False
+    window: tuple[float, float] | None = None
+
+
+def from_volumes(
+    layout: Layout,
+    path: Path,
+    patch: int | Sequence[int],
+    *,
+    part: str = "all",
+    seed: int = 0,
+    spacing: Sequence[float] | None = None,
+    middle_slice: bool = False,
+) -> Source:
+    """A folder of volumes as a source.
+
+    Every channel of every volume has mean 0 and variance 1 over all its voxels, or over those that
+    are not 0, as the layout says. The digest is that of the masks.
+
+    Parameters
+    ----------
+    layout : Layout
+        What the folder holds.
+    path : Path
+        The folder.
+    patch : int or sequence of int
+        Sides of the patches that will be cut. They may be larger than volumes (and are padded), but
+        not more than twice as large as the largest along an axis.
+    part : {"all", "train", "validation", "test"}
+        80, 10 and 10 % of the patients, drawn with `seed`.
+    seed : int
+        Seed of that draw.
+    spacing : sequence of float, optional
+        Voxel size along z, y, x, in mm, that volumes are resampled to: intensities linearly, masks
+        by the nearest voxel. Left out, volumes are as stored, and must agree within 1 %.
+    middle_slice : bool
+        Give the axial slice ``Z // 2`` of every volume instead, normalised as part of its volume.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or damaged, files of a volume differ in shape, voxel sizes differ
+        between volumes, a mask holds an unknown value, or the part is empty.
+    """
+    cases = choose(layout.cases, part, seed, path)
+    headers = [read_header(case.images, case.mask) for case in cases]
+    for case, header in zip(cases, headers, strict=True):
+        if header.shape[0] != headers[0].shape[0]:
+            problem = f"has {header.shape[0]} channels, {cases[0].name} {headers[0].shape[0]}"
+            raise InputError(case.images[0], problem, "Leave it out, or complete its channels")
+    size = _one_spacing(cases, headers, spacing)
+    shapes = [
+        tuple(
+            _resampled(n, old, new)
+            for n, old, new in zip(h.shape[1:], h.spacing, size, strict=True)
+        )
+        for h in headers
+    ]
+    first = 1 if middle_slice else 0
+    _require_room(path, [max(axis) for axis in zip(*shapes, strict=True)][first:], patch)
+
+    @lru_cache(max(1, CACHED // max(int(np.prod(s[first:])) * headers[0].shape[0] for s in shapes)))
+    def load(index: int) -> Labelled:
+        return _load(cases[index], layout, headers[index], shapes[index], middle_slice)
+
+    record = {
+        "labels": "drawn",
+        "path": str(path),
+        "kind": layout.kind + (", middle slices" if middle_slice else ""),
+        "part": part,
+        "samples": len(cases),
+        "digest": digest_files(case.mask for case in cases),
+        "parents": [],
+    }
+    return Source(
+        layout.classes,
+        len(cases),
+        load,
+        record,
+        channels=headers[0].shape[0],
+        spacing=size[first:],
+        names=tuple(case.name for case in cases),
+    )
+
+
+def choose(cases: Sequence[Case], part: str, seed: int, path: Path) -> tuple[Case, ...]:
+    """The cases of a part; all volumes of one patient are in the same.
+
+    Raises
+    ------
+    InputError
+        If there is no such part, or no patient in it.
+    """
+    if part == "all":
+        return tuple(cases)
+    if part not in PARTS:
+        raise InputError("part", f"is {part!r}", f"Use one of all, {', '.join(PARTS)}")
+    patients = sorted({case.patient for case in cases})
+    tenth = round(len(patients) / 10)
+    if not tenth:
+        problem = f"holds {len(patients)} patients, too few for 80, 10 and 10 %"
+        raise InputError(path, problem, "Give part=all, and other folders to validate and test on")
+    shuffled = np.random.default_rng(seed).permutation(patients).tolist()
+    chosen = {
+        "test": shuffled[:tenth],
+        "validation": shuffled[tenth : 2 * tenth],
+        "train": shuffled[2 * tenth :],
+    }[part]
+    return tuple(case for case in cases if case.patient in chosen)
+
+
+def _require_room(path: Path, largest: Sequence[int], patch: int | Sequence[int]) -> None:
+    """Like `require_room`, but small volumes may be padded to sides that suit a network."""
+    sides = (patch,) * len(largest) if isinstance(patch, int) else tuple(patch)
+    if len(sides) != len(largest):
+        require_room(path, largest, patch)
+    if any(side > PADDED * n for n, side in zip(largest, sides, strict=False)):
+        size = " x ".join(map(str, largest))
+        problem = f"has no volume of more than {size} voxels along its axes"
+        raise InputError(path, problem, "Give patches that are at most twice as long")
+
+
+def _load(
+    case: Case, layout: Layout, header: Header, shape: tuple[int, ...], middle_slice: bool
+) -> Labelled:
+    channels, stored = read_volume(case.images, case.mask)
+    mask = np.full(stored.shape, ABSENT, np.uint8)
+    for value, number in layout.values.items():
+        mask[stored == value] = number
+    if (absent := mask == ABSENT).any():
+        known = ", ".join(map(str, sorted(layout.values)))
+        problem = f"holds the value {stored[absent][0]}, which is none of {known}"
+        raise InputError(case.mask, problem, "Correct it, or name its class in dataset.json")
+    image = np.stack([_normalised(channel, layout) for channel in channels])
+    if shape != stored.shape:
+        factors = [new / old for new, old in zip(shape, stored.shape, strict=True)]
+        image = np.stack([_zoomed(channel, factors, 1) for channel in image])
+        mask = _zoomed(mask, factors, 0)
+    if middle_slice:
+        image, mask = image[:, image.shape[1] // 2], mask[len(mask) // 2]
+    weight = (mask != UNKNOWN).astype(np.float32)
+    return Labelled(
+        np.ascontiguousarray(image), np.where(weight > 0, mask, 0).astype(np.uint8), weight
+    )
+
+
+def _normalised(channel: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:
+    if layout.window is not None:
+        channel = channel.clip(*layout.window)
+    if not layout.nonzero:
+        return standardise(channel)
+    result, inside = np.zeros_like(channel), channel != 0
+    if inside.any():
+        result[inside] = standardise(channel[inside])
+    return result
+
+
+def _resampled(n: int, old: float, new: float) -> int:
+    return n if abs(old - new) <= 0.01 * new else max(1, round(n * old / new))
+
+
+def _zoomed(array: NDArray[Any], factors: Sequence[float], order: int) -> NDArray[Any]:
+    # Voxels are cells of a grid, whose outer faces stay where they are.
+    return np.asarray(ndimage.zoom(array, factors, order=order, mode="nearest", grid_mode=True))
+
+
+def _one_spacing(
+    cases: Sequence[Case], headers: Sequence[Header], spacing: Sequence[float] | None
+) -> tuple[float, ...]:
+    if spacing is not None:
+        if len(spacing) != 3 or min(spacing) <= 0:
+            remedy = "Give three positive sizes of a voxel in mm, in the order z, y, x"
+            raise InputError("spacing", f"is {tuple(spacing)}", remedy)
+        return tuple(float(one) for one in spacing)
+    first = headers[0].spacing
+    for case, header in zip(cases, headers, strict=True):
+        if not np.allclose(header.spacing, first, rtol=0.01):
+            median = np.median([one.spacing for one in headers], axis=0)
+            sizes = [" x ".join(f"{one:.3g}" for one in h) for h in (header.spacing, first, median)]
+            problem = f"has voxels of {sizes[0]} mm (z, y, x), {cases[0].name} of {sizes[1]} mm"
+            remedy = f"Give the spacing that all are to be resampled to; their median is {sizes[2]}"
+            raise InputError(case.images[0], problem, remedy)
+    return first

@@ -1,0 +1,432 @@
+"""NIfTI layouts: every one is read from files as they are published, axes in the order z, y, x."""
+
+import json
+import sys
+
+import nibabel
+import numpy as np
+import pytest
+
+from phasegen.errors import InputError
+from segtrain.data.cases import Case, choose, from_volumes
+from segtrain.data.medical import LITS_WINDOW, brats, lits, msd, nnunet
+from segtrain.data.source import standardise
+from tests.data import real
+
+RNG = np.random.default_rng(0)
+SHAPE = (7, 6, 5)
+"""Voxels along x, y, z."""
+
+RAS, LPS = np.diag([1.0, 1.0, 1.0, 1.0]), np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def save(path, array, affine=RAS):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(nibabel.Nifti1Image(array, affine), path)
+    return array
+
+
+def voxels(shape=SHAPE):
+    return RNG.integers(0, 1000, shape).astype(np.int16)
+
+
+def mask(values=(0, 1, 2), shape=SHAPE):
+    """Every one of the values occurs."""
+    drawn = RNG.choice(values, shape).astype(np.uint8)
+    drawn.flat[: len(values)] = values
+    return drawn
+
+
+def decathlon(path, count=3, labels=None, shape=SHAPE, **options):
+    content = []
+    for k in range(count):
+        image = save(path / "imagesTr" / f"case_{k:03d}.nii.gz", voxels(shape), **options)
+        drawn = save(path / "labelsTr" / f"case_{k:03d}.nii.gz", mask(shape=shape[:3]), **options)
+        content.append((image, drawn))
+    if labels is not None:
+        (path / "dataset.json").write_text(json.dumps({"labels": labels, "tensorImageSize": "3D"}))
+    return content
+
+
+def test_a_task_of_the_decathlon(tmp_path):
+    content = decathlon(tmp_path, labels={"0": "background", "1": "Anterior", "2": "Posterior"})
+    (tmp_path / "imagesTr" / "._case_000.nii.gz").write_bytes(b"resource fork")
+    source = from_volumes(msd(tmp_path), tmp_path, 4)
+    assert source.classes == ("background", "Anterior", "Posterior")
+    assert (source.count, source.channels, source.spacing) == (3, 1, (1.0, 1.0, 1.0))
+    assert source.names == ("case_000", "case_001", "case_002")
+    for index, (image, drawn) in enumerate(content):
+        read = source.load(index)
+        np.testing.assert_array_equal(read.image, standardise(image.T.astype(np.float32))[None])
+        np.testing.assert_array_equal(read.mask, drawn.T)
+        assert (read.image.dtype, read.mask.dtype) == (np.float32, np.uint8)
+        np.testing.assert_array_equal(read.weight, np.ones(SHAPE[::-1], np.float32))
+    assert source.record["labels"] == "drawn"
+    assert source.record["kind"] == "Medical Segmentation Decathlon"
+
+
+def test_without_a_description_classes_are_numbered(tmp_path):
+    decathlon(tmp_path)
+    assert msd(tmp_path).classes == ("background", "class 1", "class 2")
+
+
+def test_channels_along_a_fourth_axis(tmp_path):
+    content = decathlon(tmp_path, shape=(*SHAPE, 4))
+    source = from_volumes(msd(tmp_path), tmp_path, 4)
+    assert source.channels == 4
+    read = source.load(1)
+    assert (read.image.shape, read.mask.shape) == ((4, *SHAPE[::-1]), SHAPE[::-1])
+    for channel in range(4):
+        expected = standardise(content[1][0][..., channel].T.astype(np.float32))
+        np.testing.assert_allclose(read.image[channel], expected, atol=1e-6)
+
+
+def test_spacing_and_axes_come_from_the_header(tmp_path):
+    """Stored as (S, R, A) with S pointing down, which turns back to z, y, x."""
+    affine = np.array([[0, 0.5, 0, 3], [0, 0, 0.7, 1], [-2.0, 0, 0, 9], [0, 0, 0, 1]])
+    content = decathlon(tmp_path, 1, affine=affine)
+    source = from_volumes(msd(tmp_path), tmp_path, (5, 4, 4))
+    assert source.spacing == pytest.approx((2.0, 0.7, 0.5))
+    image, drawn = (np.flip(one, 0).transpose(0, 2, 1) for one in content[0])
+    np.testing.assert_array_equal(source.load(0).mask, drawn)
+    np.testing.assert_allclose(
+        source.load(0).image[0], standardise(image.astype(np.float32)), atol=1e-6
+    )
+
+
+def test_a_mask_is_turned_as_its_image_is(tmp_path):
+    content = decathlon(tmp_path, 1, affine=LPS)
+    save(tmp_path / "labelsTr" / "case_000.nii.gz", content[0][1], RAS)
+    read = from_volumes(msd(tmp_path), tmp_path, 4).load(0)
+    np.testing.assert_array_equal(read.mask, content[0][1][::-1, ::-1].T)
+
+
+def mixed_spacings(path):
+    decathlon(path, 2)
+    coarse = np.diag([1.0, 1.0, 2.5, 1.0])
+    for part, array in (("imagesTr", voxels()), ("labelsTr", mask())):
+        save(path / part / "case_001.nii.gz", array, coarse)
+
+
+def test_spacings_that_differ_must_be_resampled(tmp_path):
+    mixed_spacings(tmp_path)
+    with pytest.raises(InputError, match=r"case_001.* 2\.5 x 1 x 1 mm.*median is 1\.75 x 1 x 1"):
+        from_volumes(msd(tmp_path), tmp_path, 4)
+    source = from_volumes(msd(tmp_path), tmp_path, 4, spacing=(1, 1, 1))
+    assert source.spacing == (1.0, 1.0, 1.0)
+    assert [source.load(k).image.shape for k in (0, 1)] == [(1, 5, 6, 7), (1, 12, 6, 7)]
+    with pytest.raises(InputError, match="three positive sizes"):
+        from_volumes(msd(tmp_path), tmp_path, 4, spacing=(1, 0, 1))
+
+
+def test_resampling_keeps_shapes_in_place(tmp_path):
+    """A ball stays where it is, in mm, and a linear ramp stays one."""
+    x, y, z = np.mgrid[:24, :24, :12] + 0.5
+    ball = (np.hypot(np.hypot(x - 13, y - 10), 2 * z - 8) < 6).astype(np.uint8)
+    affine = np.diag([1.0, 1.0, 2.0, 1.0])
+    save(tmp_path / "imagesTr" / "a.nii", (2 * z).astype(np.float32), affine)
+    save(tmp_path / "labelsTr" / "a.nii", ball, affine)
+    read = from_volumes(msd(tmp_path), tmp_path, 4, spacing=(1, 1, 1)).load(0)
+    assert read.mask.shape == (24, 24, 24)
+    centre = np.argwhere(read.mask).mean(axis=0) + 0.5
+    np.testing.assert_allclose(centre, [8, 10, 13], atol=0.1)
+    assert read.mask.sum() == pytest.approx(2 * ball.sum(), rel=0.01)
+    line = read.image[0, :, 5, 5] * (2 * z).std() + (2 * z).mean()
+    np.testing.assert_allclose(line[1:-1], np.arange(1, 23) + 0.5, atol=1e-4)
+
+
+def test_patches_may_be_larger_than_volumes_but_not_much(tmp_path):
+    decathlon(tmp_path, 2)
+    for part, array in (("imagesTr", voxels((9, 6, 5))), ("labelsTr", mask(shape=(9, 6, 5)))):
+        save(tmp_path / part / "case_009.nii.gz", array)
+    assert from_volumes(msd(tmp_path), tmp_path, (10, 12, 18)).count == 3
+    for patch in ((11, 6, 9), (5, 13, 9), (5, 6, 19)):
+        with pytest.raises(InputError, match="no volume of more than 5 x 6 x 9 voxels"):
+            from_volumes(msd(tmp_path), tmp_path, patch)
+    with pytest.raises(InputError, match="3 axes, the patch 2"):
+        from_volumes(msd(tmp_path), tmp_path, (5, 5))
+
+
+def test_a_missing_mask(tmp_path):
+    decathlon(tmp_path)
+    (tmp_path / "labelsTr" / "case_001.nii.gz").unlink()
+    with pytest.raises(InputError, match=r"case_001\.nii\.gz: has no mask in .*labelsTr"):
+        msd(tmp_path)
+    with pytest.raises(InputError, match="imagesTr: does not exist"):
+        msd(tmp_path / "absent")
+    (tmp_path / "empty" / "imagesTr").mkdir(parents=True)
+    with pytest.raises(InputError, match="holds no NIfTI file"):
+        msd(tmp_path / "empty")
+
+
+def test_a_mask_of_another_shape(tmp_path):
+    decathlon(tmp_path)
+    save(tmp_path / "labelsTr" / "case_002.nii.gz", mask(shape=(7, 6, 4)))
+    with pytest.raises(InputError, match=r"labelsTr.case_002.*7 x 6 x 4 voxels.*7 x 6 x 5"):
+        from_volumes(msd(tmp_path), tmp_path, 4)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "problem"),
+    [
+        (mask((0, 1, 7)), r"holds the value 7, which is none of 0, 1, 2"),
+        (mask().astype(np.float32) + 0.5, "no whole numbers"),
+    ],
+)
+def test_masks_that_are_none(tmp_path, drawn, problem):
+    decathlon(tmp_path, labels={"0": "background", "1": "a", "2": "b"})
+    save(tmp_path / "labelsTr" / "case_001.nii.gz", drawn)
+    source = from_volumes(msd(tmp_path), tmp_path, 4)
+    with pytest.raises(InputError, match=rf"case_001\.nii\.gz: .*{problem}"):
+        source.load(1)
+
+
+def test_damaged_volumes_are_named(tmp_path):
+    decathlon(tmp_path)
+    image = tmp_path / "imagesTr" / "case_001.nii.gz"
+    whole = image.read_bytes()
+    broken = voxels().astype(np.float32)
+    broken[1, 2, 3] = np.nan
+    save(image, broken)
+    with pytest.raises(InputError, match=r"case_001\.nii\.gz: holds 1 voxels that are NaN"):
+        from_volumes(msd(tmp_path), tmp_path, 4).load(1)
+    image.write_bytes(whole[: len(whole) * 3 // 4])
+    with pytest.raises(InputError, match=r"case_001\.nii\.gz: cannot be read as NIfTI"):
+        from_volumes(msd(tmp_path), tmp_path, 4).load(1)
+    image.write_bytes(b"nonsense")
+    with pytest.raises(InputError, match=r"case_001\.nii\.gz: cannot be read as NIfTI"):
+        from_volumes(msd(tmp_path), tmp_path, 4)
+
+
+def test_without_nibabel_the_extra_is_named(tmp_path, monkeypatch):
+    decathlon(tmp_path, labels={"0": "background", "1": "a", "2": "b"})
+    monkeypatch.setitem(sys.modules, "nibabel", None)
+    with pytest.raises(InputError, match=r"needs nibabel.*sim2sem\[medical\]"):
+        from_volumes(msd(tmp_path), tmp_path, 4)
+
+
+@pytest.mark.parametrize("content", ["{", '{"labels": [1]}', "{}", '{"labels": {"1": "a"}}'])
+def test_a_damaged_description(tmp_path, content):
+    decathlon(tmp_path)
+    (tmp_path / "dataset.json").write_text(content)
+    with pytest.raises(InputError, match=r"dataset\.json: "):
+        msd(tmp_path)
+
+
+def raw(path, labels, values=(0, 1, 2), ending=".nii.gz"):
+    content = []
+    for k in range(2):
+        images = [
+            save(path / "imagesTr" / f"BRATS_{k:03d}_{channel:04d}.nii.gz", voxels())
+            for channel in range(2)
+        ]
+        content.append((images, save(path / "labelsTr" / f"BRATS_{k:03d}.nii.gz", mask(values))))
+    description = {
+        "channel_names": {"0": "T1", "1": "T2"},
+        "labels": labels,
+        "numTraining": 2,
+        "file_ending": ending,
+    }
+    (path / "dataset.json").write_text(json.dumps(description))
+    return content
+
+
+def test_a_raw_data_set_of_nnunet(tmp_path):
+    content = raw(tmp_path, {"background": 0, "liver": 1, "tumour": 2})
+    source = from_volumes(nnunet(tmp_path), tmp_path, 4)
+    assert (source.channels, source.names) == (2, ("BRATS_000", "BRATS_001"))
+    assert source.classes == ("background", "liver", "tumour")
+    read = source.load(1)
+    for channel in range(2):
+        expected = standardise(content[1][0][channel].T.astype(np.float32))
+        np.testing.assert_array_equal(read.image[channel], expected)
+    np.testing.assert_array_equal(read.mask, content[1][1].T)
+
+
+def test_ignored_voxels_have_no_weight(tmp_path):
+    content = raw(tmp_path, {"background": 0, "a": 1, "b": 2, "ignore": 3}, (0, 1, 2, 3))
+    source = from_volumes(nnunet(tmp_path), tmp_path, 4)
+    assert source.classes == ("background", "a", "b")
+    read, drawn = source.load(0), content[0][1].T
+    np.testing.assert_array_equal(read.weight == 0, drawn == 3)
+    np.testing.assert_array_equal(read.mask, np.where(drawn == 3, 0, drawn))
+
+
+def test_values_of_regions_are_called_after_the_smallest(tmp_path):
+    labels = {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "enhancing": [3]}
+    raw(tmp_path, labels, (0, 1, 2, 3))
+    assert nnunet(tmp_path).classes == ("background", "whole", "core", "enhancing")
+
+
+def test_what_nnunet_lacks(tmp_path):
+    labels = {"background": 0, "a": 1, "b": 2}
+    raw(tmp_path, labels, ending=".png")
+    with pytest.raises(InputError, match=r"holds \.png files"):
+        nnunet(tmp_path)
+    raw(tmp_path, labels)
+    (tmp_path / "imagesTr" / "BRATS_001_0001.nii.gz").unlink()
+    with pytest.raises(InputError, match=r"has of BRATS_001 the channels 0000\. Give .*_0001"):
+        nnunet(tmp_path)
+    (tmp_path / "dataset.json").unlink()
+    with pytest.raises(InputError, match=r"dataset\.json: does not exist"):
+        nnunet(tmp_path)
+
+
+NAMES_2020 = ("_flair", "_t1", "_t1ce", "_t2", "_seg")
+NAMES_2023 = ("-t2f", "-t1n", "-t1c", "-t2w", "-seg")
+
+
+def tumours(path, year=2020, count=3, shape=(6, 6, 5)):
+    """Patients as published, brains surrounded by zeros; returns [(channels, labels)]."""
+    content = []
+    for k in range(count):
+        name = f"BraTS20_Training_{k + 1:03d}" if year == 2020 else f"BraTS-GLI-{k:05d}-000"
+        suffixes, values, end = (
+            (NAMES_2020, (0, 1, 2, 4), ".nii")
+            if year == 2020
+            else (NAMES_2023, (0, 1, 2, 3), ".nii.gz")
+        )
+        images = [voxels(shape) + 1 for _ in range(4)]
+        for image in images:
+            image[0] = 0
+        drawn = mask(values, shape)
+        for suffix, array in zip(suffixes, [*images, drawn], strict=True):
+            save(path / "MICCAI_Training" / name / f"{name}{suffix}{end}", array, LPS)
+        content.append((images, drawn))
+    (path / "MICCAI_Training" / "name_mapping.csv").write_text("Grade\n")
+    return content
+
+
+@pytest.mark.parametrize(("year", "enhancing"), [(2020, 4), (2023, 3)])
+def test_brain_tumours_of_both_years(tmp_path, year, enhancing):
+    content = tumours(tmp_path, year)
+    source = from_volumes(brats(tmp_path), tmp_path, 4)
+    assert (source.count, source.channels, len(source.classes)) == (3, 4, 4)
+    assert source.record["kind"] == f"BraTS {year}"
+    for index, (images, drawn) in enumerate(content):
+        read, stored = source.load(index), drawn[::-1, ::-1].T
+        for value, label in {0: 0, 1: enhancing, 2: 1, 3: 2}.items():
+            np.testing.assert_array_equal(read.mask == value, stored == label)
+        for channel, image in enumerate(images):
+            brain = image[::-1, ::-1].T.astype(np.float32)
+            inside, result = brain != 0, read.image[channel]
+            np.testing.assert_array_equal(result[~inside], 0)
+            assert result[inside].mean() == pytest.approx(0, abs=1e-5)
+            assert result[inside].std() == pytest.approx(1, abs=1e-5)
+            assert np.corrcoef(result[inside], brain[inside])[0, 1] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("year", [2020, 2023])
+def test_middle_slices_of_brain_tumours(tmp_path, year):
+    tumours(tmp_path, year)
+    volumes = from_volumes(brats(tmp_path), tmp_path, 4)
+    slices = from_volumes(brats(tmp_path), tmp_path, 4, middle_slice=True)
+    assert (slices.axes, slices.channels, slices.spacing) == (2, 4, (1.0, 1.0))
+    assert slices.record["kind"] == f"BraTS {year}, middle slices"
+    for index in range(3):
+        whole, flat = volumes.load(index), slices.load(index)
+        np.testing.assert_array_equal(flat.image, whole.image[:, 2])
+        np.testing.assert_array_equal(flat.mask, whole.mask[2])
+        assert flat.weight.shape == (6, 6)
+
+
+def test_the_mask_of_2020_with_another_name(tmp_path):
+    tumours(tmp_path)
+    folder = tmp_path / "MICCAI_Training" / "BraTS20_Training_002"
+    (folder / f"{folder.name}_seg.nii").rename(folder / "W39_1998.09.19_Segm.nii")
+    assert brats(tmp_path).cases[1].mask.name == "W39_1998.09.19_Segm.nii"
+
+
+def test_what_brain_tumours_lack(tmp_path):
+    tumours(tmp_path)
+    folder = tmp_path / "MICCAI_Training" / "BraTS20_Training_002"
+    stored = save(folder / f"{folder.name}_seg.nii", mask((0, 1, 2, 3), (6, 6, 5)))
+    with pytest.raises(InputError, match=r"_002_seg\.nii: holds the value 3.*none of 0, 1, 2, 4"):
+        from_volumes(brats(tmp_path), tmp_path, 4).load(1)
+    assert stored.max() == 3
+    for suffix, remedy in (
+        ("seg", "validation comes without masks"),
+        ("t1ce", "leave the patient"),
+    ):
+        (folder / f"{folder.name}_{suffix}.nii").unlink()
+        with pytest.raises(InputError, match=rf"_002: has no file that ends in .*{remedy}"):
+            brats(tmp_path)
+    tumours(tmp_path / "other", 2023)
+    with pytest.raises(InputError, match="mixes names of 2020 and 2023"):
+        brats(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="holds no patient of BraTS"):
+        brats(tmp_path / "empty")
+    with pytest.raises(InputError, match="is no folder"):
+        brats(tmp_path / "absent")
+
+
+def patients(count, visits=1):
+    return [
+        Case(f"{patient:03d}-{visit}", f"{patient:03d}", (), None)
+        for patient in range(count)
+        for visit in range(visits)
+    ]
+
+
+@pytest.mark.parametrize(("count", "tenth"), [(369, 37), (100, 10), (10, 1), (14, 1)])
+def test_parts_are_disjoint_and_80_10_10(count, tenth):
+    parts = [choose(patients(count), part, 3, "") for part in ("train", "validation", "test")]
+    assert [len(part) for part in parts] == [count - 2 * tenth, tenth, tenth]
+    assert sorted(case.name for part in parts for case in part) == [
+        case.name for case in patients(count)
+    ]
+    again = choose(patients(count)[::-1], "test", 3, "")
+    assert {case.name for case in again} == {case.name for case in parts[2]}
+    assert count < 100 or choose(patients(count), "test", 4, "") != parts[2]
+
+
+def test_visits_of_a_patient_stay_together(tmp_path):
+    parts = [choose(patients(20, 3), part, 0, "") for part in ("train", "validation", "test")]
+    owners = [{case.patient for case in part} for part in parts]
+    assert not owners[0] & owners[1] | owners[0] & owners[2] | owners[1] & owners[2]
+    assert [len(part) for part in parts] == [48, 6, 6]
+    tumours(tmp_path, 2023, 1)
+    assert brats(tmp_path).cases[0].patient == "BraTS-GLI-00000"
+
+
+def test_parts_of_nothing():
+    with pytest.raises(InputError, match="holds 4 patients, too few"):
+        choose(patients(4), "test", 0, "here")
+    with pytest.raises(InputError, match=r"part: is 'val'.*train, validation, test"):
+        choose(patients(10), "val", 0, "here")
+
+
+def test_livers(tmp_path):
+    content = {}
+    for number in (0, 2, 10):
+        batch = tmp_path / ("Training Batch 1" if number < 5 else "Training Batch 2")
+        image = RNG.integers(-1000, 1500, SHAPE).astype(np.int16)
+        content[number] = save(batch / f"volume-{number}.nii", image)
+        save(batch / f"segmentation-{number}.nii", mask())
+    source = from_volumes(lits(tmp_path), tmp_path, 4)
+    assert source.names == ("volume-0", "volume-2", "volume-10")
+    assert source.classes == ("background", "liver", "tumour")
+    clipped = content[10].T.clip(*LITS_WINDOW).astype(np.float32)
+    np.testing.assert_allclose(source.load(2).image[0], standardise(clipped), atol=1e-6)
+    (tmp_path / "Training Batch 1" / "segmentation-2.nii").unlink()
+    with pytest.raises(InputError, match=r"volume-2\.nii: has no segmentation"):
+        lits(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"holds no volume-N\.nii"):
+        lits(tmp_path / "empty")
+    with pytest.raises(InputError, match="is no folder"):
+        lits(tmp_path / "absent")
+
+
+def test_hippocampus():
+    path = real("Task04_Hippocampus")
+    source = from_volumes(msd(path), path, 16)
+    assert (source.count, source.channels, source.spacing) == (130, 1, (1.0, 1.0, 1.0))
+    assert source.classes == ("background", "class 1", "class 2")
+    for index in range(0, source.count, 13):
+        read = source.load(index)
+        stored = nibabel.load(path / "labelsTr" / f"{source.names[index]}.nii.gz")
+        assert nibabel.aff2axcodes(stored.affine) == ("R", "A", "S")
+        np.testing.assert_array_equal(read.mask, np.asarray(stored.dataobj).T)
+        assert read.image.std() == pytest.approx(1, abs=1e-3)
