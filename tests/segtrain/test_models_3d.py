@@ -1,0 +1,227 @@
+"""Volume networks take any size, see no farther than they say, and learn."""
+
+import sys
+from dataclasses import replace
+from importlib.util import find_spec
+
+import pytest
+import torch
+
+from phasegen.errors import InputError
+from segtrain.losses.diffusion import DeepSupervision
+from segtrain.losses.overlap import cross_entropy_dice
+from segtrain.models.es_unet import ESUNet
+from segtrain.models.monai_baselines import require, swin_unetr, vnet
+from segtrain.models.pde3d_unet import DESIGNS, Design, PDE3DUNet
+from segtrain.models.pde_layer import Numerics, PDELayer
+from segtrain.models.unet3d import UNet3D
+
+OWN = [UNet3D, PDE3DUNet, ESUNet]
+
+
+def count(network):
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_number_of_parameters_of_the_backbone(axes):
+    """By hand: 3^d weights per pair of channels, 2 of the norm, 2^d of what enlarges, heads."""
+    c, k, widths = 3**axes, 2**axes, (4, 8, 16)
+    pairs = [(1, 4), (4, 4), (4, 8), (8, 8), (8, 16), (16, 16), (16, 8), (8, 8), (8, 4), (4, 4)]
+    expected = sum(c * i * o + 2 * o for i, o in pairs)
+    expected += k * (16 * 8 + 8 * 4) + 8 + 4
+    heads = (4 * 3 + 3) + (8 * 3 + 3)
+    assert count(UNet3D(1, 3, widths, axes)) == expected + heads
+    assert count(UNet3D(1, 3, widths, axes, deep=False)) == expected + 4 * 3 + 3
+
+
+def test_ablations_add_the_layers_and_nothing_else():
+    widths = (4, 8, 16)
+    backbone = count(UNet3D(1, 2, widths))
+    layers = {width: count(PDELayer(width, 3)) for width in widths}
+    for design, more in [
+        (Design(encoder=False), 0),
+        (Design(), layers[8]),
+        (Design(encoder=False, skips=0), layers[4] + layers[8]),
+        (Design(skips=1), 2 * layers[8]),
+    ]:
+        assert count(PDE3DUNet(1, 2, widths, design=design)) == backbone + more
+    # K, scheme and solver are free of parameters.
+    assert (
+        len({count(PDE3DUNet(1, 2, widths, design=DESIGNS[n])) for n in DESIGNS if "-k" in n}) == 1
+    )
+
+
+def test_the_backbone_alone_is_the_backbone():
+    torch.manual_seed(0)
+    backbone = UNet3D(1, 2, (4, 8)).eval()
+    alone = PDE3DUNet(1, 2, (4, 8), design=Design(encoder=False)).eval()
+    alone.load_state_dict(backbone.state_dict())
+    x = torch.randn(1, 1, 8, 8, 8)
+    assert torch.equal(alone(x), backbone(x))
+
+
+@pytest.mark.parametrize("build", OWN)
+@pytest.mark.parametrize("shape", [(8, 8), (9, 14), (8, 8, 8), (7, 10, 9), (35, 13, 8)])
+def test_any_size_will_do(build, shape):
+    axes = len(shape)
+    network = build(2, 3, (2, 4, 6), axes)
+    x = torch.randn(2, 2, *shape)
+    outputs = network(x)
+    levels = 3 if build is ESUNet else 2
+    assert isinstance(outputs, tuple)
+    sizes = [tuple(-(-n // 2**level) for n in shape) for level in range(levels)]
+    assert [tuple(y.shape) for y in outputs] == [(2, 3, *size) for size in sizes]
+    assert network.eval()(x).shape == (2, 3, *shape)
+    plain = build(2, 3, (2, 4, 6), axes, deep=False)
+    assert plain(x).shape == (2, 3, *shape)
+
+
+@pytest.mark.parametrize("build", [UNet3D, PDE3DUNet])
+def test_pools_of_long_voxels(build):
+    pools = ((1, 2, 2), (2, 2, 2))
+    network = build(1, 2, (2, 4, 6), 3, pools=pools)
+    assert network.multiple == (2, 4, 4)
+    assert isinstance(network.halo, tuple)
+    assert network.halo[0] < network.halo[1] == build(1, 2, (2, 4, 6)).halo
+    fine, coarse = network(torch.randn(1, 1, 5, 16, 12))
+    assert fine.shape[2:] == (5, 16, 12)
+    assert coarse.shape[2:] == (5, 8, 6)
+
+
+@pytest.mark.parametrize("build", OWN)
+@pytest.mark.parametrize("axes", [2, 3])
+def test_every_parameter_is_used(build, axes):
+    options = {"design": Design(skips=0)} if build is PDE3DUNet else {}
+    network = build(1, 2, (2, 3, 4), axes, **options)
+    loss = sum(y.square().sum() for y in network(torch.randn(2, 1, *[16] * axes)))
+    loss.backward()
+    assert [name for name, p in network.named_parameters() if p.grad is None] == []
+
+
+@pytest.mark.parametrize(
+    ("build", "options"),
+    [(UNet3D, {}), (ESUNet, {})]
+    + [(PDE3DUNet, {"design": Design()}), (PDE3DUNet, {"design": Design(skips=0)})]
+    + [(PDE3DUNet, {"design": Design(False, 0, Numerics(steps=5, size=5))})],
+)
+@pytest.mark.parametrize("widths", [(1,), (1, 1), (1, 1, 1)])
+def test_the_halo_is_the_radius_of_the_receptive_field(build, options, widths, monkeypatch):
+    # Without normalisation and attention, which see everything; positive weights and means instead
+    # of maxima let every path through.
+    def average(x, pool, ceil_mode):
+        return torch.nn.functional.avg_pool2d(x, pool, ceil_mode=ceil_mode)
+
+    torch.manual_seed(0)
+    network = build(1, 1, widths, 2, **options).double().eval()
+    network.pool = average
+    for module in network.modules():
+        if isinstance(module, torch.nn.InstanceNorm2d):
+            module.forward = lambda x: x
+        if type(module).__name__ == "ChannelAttention":
+            module.forward = lambda x: x
+        if isinstance(module, PDELayer):
+            module.diffusion.double()
+    for name, parameter in network.named_parameters():
+        if "diffusion" not in name:
+            parameter.data.abs_().add_(0.1)
+    multiple, middle = network.multiple, -(-2 * network.halo // network.multiple) * network.multiple
+    middle = max(middle, 8)
+    image = torch.ones(1, 1, multiple, 2 * middle, dtype=torch.float64, requires_grad=True)
+    distances = []
+    for x in range(middle, middle + multiple):
+        (gradient,) = torch.autograd.grad(network(image)[0, 0, 0, x], image)
+        seen = gradient[0, 0].abs().sum(dim=0).nonzero()[:, 0]
+        distances += [x - int(seen.min()), int(seen.max()) - x]
+    if build is ESUNet:  # an upper bound
+        assert network.halo * 0.6 <= max(distances) <= network.halo
+    else:
+        assert max(distances) == network.halo
+
+
+@pytest.mark.parametrize("build", [UNet3D, PDE3DUNet])
+def test_checkpointing_changes_nothing(build):
+    torch.manual_seed(0)
+    network, x = build(1, 2, (2, 4)), torch.randn(1, 1, 8, 8, 8)
+    gradients = []
+    for checkpointing in (False, True):
+        network.checkpointing = checkpointing
+        network.zero_grad()
+        sum(y.square().sum() for y in network(x)).backward()
+        gradients.append([p.grad.clone() for p in network.parameters()])
+    for plain, again in zip(*gradients, strict=True):
+        torch.testing.assert_close(again, plain)
+
+
+@pytest.mark.parametrize("build", OWN)
+def test_a_tiny_overfit(build):
+    torch.manual_seed(0)
+    axis = torch.arange(16) - 7.5
+    ball = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2 < 25).long()[None]
+    image = ball[:, None] + 0.3 * torch.randn(1, 1, 16, 16, 16)
+    network, loss_of = build(1, 2, (8, 16)), DeepSupervision(cross_entropy_dice)
+    optimiser = torch.optim.AdamW(network.parameters(), 2e-2)
+    losses = []
+    for _ in range(25):
+        loss = loss_of(network(image), ball)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.25 * losses[0]
+    found = network.eval()(image).argmax(dim=1)
+    assert ((found == 1) & (ball == 1)).sum() / ((found == 1) | (ball == 1)).sum() > 0.9
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_the_pde_layers_learn(axes):
+    torch.manual_seed(0)
+    network = PDE3DUNet(1, 2, (4, 8), axes, design=Design(skips=0))
+    before = {n: p.clone() for n, p in network.named_parameters() if "waist" in n or "skips" in n}
+    optimiser = torch.optim.AdamW(network.parameters(), 1e-2, weight_decay=0)
+    for _ in range(3):
+        optimiser.zero_grad()
+        sum(y.square().sum() for y in network(torch.randn(1, 1, *[8] * axes))).backward()
+        optimiser.step()
+    for name, parameter in network.named_parameters():
+        if name in before:
+            assert not torch.equal(parameter, before[name]), name
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_vnet(axes):
+    pytest.importorskip("monai")
+    network = vnet(1, 3, (4, 8), axes).eval()
+    assert network.multiple == 16
+    assert network(torch.zeros(1, 1, *[16] * axes)).shape == (1, 3, *[16] * axes)
+    with pytest.raises(InputError, match="cannot take 3 channels"):
+        vnet(3, 2, (4, 8), axes)
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_swin_unetr(axes):
+    pytest.importorskip("monai")
+    pytest.importorskip("einops")
+    network = swin_unetr(4, 3, (16, 32), axes).eval()
+    assert network.multiple == 32
+    assert network(torch.zeros(1, 4, 64, *[32] * (axes - 1))).shape[1:3] == (3, 64)
+
+
+def test_what_is_absent_is_named(monkeypatch):
+    monkeypatch.setattr("segtrain.models.monai_baselines.find_spec", lambda _: None)
+    for build in (vnet, swin_unetr):
+        with pytest.raises(InputError, match=r"sim2sem\[baselines\]"):
+            build(1, 2, (4, 8), 3)
+    monkeypatch.undo()
+    require("nothing", "torch")
+
+
+def test_nothing_imports_torchvision():
+    if find_spec("monai") and find_spec("einops"):
+        swin_unetr(1, 2, (12,), 3)
+    assert "torchvision" not in sys.modules
+
+
+def test_designs_differ():
+    assert len(set(DESIGNS.values())) == len(DESIGNS)
+    assert DESIGNS["pde3d-unet"] == replace(Design(), numerics=Numerics(steps=2))
