@@ -14,7 +14,7 @@ from phasegen.errors import InputError
 from phasegen.images import digest_files
 from segtrain.data.nifti import Header, read_header, read_volume
 from segtrain.data.readers import CACHED, require_room
-from segtrain.data.source import Labelled, Source, standardise
+from segtrain.data.source import Labelled, Source
 
 PARTS = ("train", "validation", "test")
 
@@ -126,7 +126,7 @@ def from_volumes(
 
     @lru_cache(max(1, CACHED // max(int(np.prod(s[first:])) * headers[0].shape[0] for s in shapes)))
     def load(index: int) -> Labelled:
-        return _load(cases[index], layout, headers[index], shapes[index], middle_slice)
+        return _load(cases[index], layout, shapes[index], middle_slice)
 
     record = {
         "labels": "drawn",
@@ -185,10 +185,15 @@ def _require_room(path: Path, largest: Sequence[int], patch: int | Sequence[int]
         raise InputError(path, problem, "Give patches that are at most twice as long")
 
 
-def _load(
-    case: Case, layout: Layout, header: Header, shape: tuple[int, ...], middle_slice: bool
-) -> Labelled:
+def _load(case: Case, layout: Layout, shape: tuple[int, ...], middle_slice: bool) -> Labelled:
     channels, stored = read_volume(case.images, case.mask)
+    resampled = shape != stored.shape
+    # A slice of volumes that stay as they are spares the work on all others.
+    shown = slice(stored.shape[0] // 2, stored.shape[0] // 2 + 1)
+    if resampled or not middle_slice:
+        shown = slice(None)
+    image = np.stack([_normalised(channel, layout, shown) for channel in channels])
+    stored = stored[shown]
     mask = np.full(stored.shape, ABSENT, np.uint8)
     for value, number in layout.values.items():
         mask[stored == value] = number
@@ -196,28 +201,29 @@ def _load(
         known = ", ".join(map(str, sorted(layout.values)))
         problem = f"holds the value {stored[absent][0]}, which is none of {known}"
         raise InputError(case.mask, problem, "Correct it, or name its class in dataset.json")
-    image = np.stack([_normalised(channel, layout) for channel in channels])
-    if shape != stored.shape:
+    if resampled:
         factors = [new / old for new, old in zip(shape, stored.shape, strict=True)]
         image = np.stack([_zoomed(channel, factors, 1) for channel in image])
         mask = _zoomed(mask, factors, 0)
     if middle_slice:
         image, mask = image[:, image.shape[1] // 2], mask[len(mask) // 2]
     weight = (mask != UNKNOWN).astype(np.float32)
-    return Labelled(
-        np.ascontiguousarray(image), np.where(weight > 0, mask, 0).astype(np.uint8), weight
-    )
+    labels = np.where(weight > 0, mask, 0).astype(np.uint8)
+    return Labelled(np.ascontiguousarray(image), labels, weight)
 
 
-def _normalised(channel: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:
+def _normalised(channel: NDArray[np.float32], layout: Layout, shown: slice) -> NDArray[np.float32]:
+    """The slices `shown` of a channel, normalised by the whole of it."""
     if layout.window is not None:
         channel = channel.clip(*layout.window)
-    if not layout.nonzero:
-        return standardise(channel)
-    result, inside = np.zeros_like(channel), channel != 0
-    if inside.any():
-        result[inside] = standardise(channel[inside])
-    return result
+    # Volumes lie transposed in memory; this order reads them along it.
+    values = channel.T[channel.T != 0] if layout.nonzero else channel
+    part = channel[shown]
+    if not values.size:
+        return np.zeros_like(part)
+    mean, deviation = values.mean(dtype=np.float64), values.std(dtype=np.float64)
+    result = (part - np.float32(mean)) / np.float32(deviation or 1.0)
+    return np.where(part != 0, result, np.float32(0)) if layout.nonzero else result
 
 
 def _resampled(n: int, old: float, new: float) -> int:

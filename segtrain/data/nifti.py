@@ -63,8 +63,10 @@ def read_header(images: Sequence[Path], mask: Path) -> Header:
     return Header((channels, *shape[::-1]), tuple(size[::-1]))
 
 
-def read_volume(images: Sequence[Path], mask: Path) -> tuple[NDArray[np.float32], NDArray[Any]]:
-    """The intensities (C, Z, Y, X) and mask values (Z, Y, X) of one volume.
+def read_volume(
+    images: Sequence[Path], mask: Path
+) -> tuple[list[NDArray[np.float32]], NDArray[Any]]:
+    """The intensities (Z, Y, X) of every channel and the mask values (Z, Y, X) of one volume.
 
     Raises
     ------
@@ -78,7 +80,7 @@ def read_volume(images: Sequence[Path], mask: Path) -> tuple[NDArray[np.float32]
         for path, file in zip(images, files, strict=True)
         for channel in _channels(file, path, turn)
     ]
-    return np.stack(channels), _turned(_integers(_opened(mask), mask), turn)
+    return channels, _turned(_integers(_opened(mask), mask), turn)
 
 
 def mask_values(path: Path) -> list[int]:
@@ -143,4 +145,4 @@ def _turn(file: Any) -> NDArray[Any]:
 def _turned(volume: NDArray[Any], turn: NDArray[Any]) -> NDArray[Any]:
     from nibabel.orientations import apply_orientation
 
-    return np.ascontiguousarray(apply_orientation(volume, turn).T)
+    return np.asarray(apply_orientation(volume, turn).T)

@@ -133,6 +133,9 @@ def test_resampling_keeps_shapes_in_place(tmp_path):
     assert read.mask.sum() == pytest.approx(2 * ball.sum(), rel=0.01)
     line = read.image[0, :, 5, 5] * (2 * z).std() + (2 * z).mean()
     np.testing.assert_allclose(line[1:-1], np.arange(1, 23) + 0.5, atol=1e-4)
+    flat = from_volumes(msd(tmp_path), tmp_path, 4, spacing=(1, 1, 1), middle_slice=True).load(0)
+    np.testing.assert_array_equal(flat.image, read.image[:, 12])
+    np.testing.assert_array_equal(flat.mask, read.mask[12])
 
 
 def test_patches_may_be_larger_than_volumes_but_not_much(tmp_path):
