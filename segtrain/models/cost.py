@@ -43,8 +43,8 @@ def describe_network(network: nn.Module, shape: Sequence[int]) -> Cost:
     Cost
         Of the whole batch.
     """
-    # Tensors without content; in training mode no fused layer hides its products from the counter.
-    shadow = deepcopy(network).to("meta").train()
+    # Tensors without content, for which there are no fused layers to hide their products.
+    shadow = deepcopy(network).to("meta")
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         shadow(torch.empty(*shape, device="meta"))
     parameters = sum(parameter.numel() for parameter in network.parameters())

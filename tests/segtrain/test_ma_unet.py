@@ -165,8 +165,9 @@ def test_operations_in_closed_form():
     batch, w, n = 2, 16, 4 * 6
     products = w * 3 * w + w * w + 2 * w * 4 * w
     layer = 2 * batch * n * products + 2 * 2 * batch * n * n * w
-    found = describe_network(Transformer(w, 8, 3, 2), (batch, w, 4, 6))
-    assert found.flops == 3 * layer + 2 * batch * n * 9 * w
+    for network in (Transformer(w, 8, 3, 2), Transformer(w, 8, 3, 2).eval()):
+        found = describe_network(network, (batch, w, 4, 6))
+        assert found.flops == 3 * layer + 2 * batch * n * 9 * w
     convolution = nn.Conv2d(3, 5, 3, padding=1)
     found = describe_network(convolution, (batch, 3, 7, 8))
     assert found == (3 * 5 * 9 + 5, 2 * batch * 7 * 8 * 3 * 5 * 9)
