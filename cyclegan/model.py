@@ -91,7 +91,7 @@ class Model:
     styles : list of ndarray (Y, X)
         Real scenes in 0..1.
     generator : Generator or None
-        The learned part.
+        The learned part, from now on for windows of an image.
     record : dict
         ``method``, ``real`` (folder, with the statistics of its files), ``fingerprint``, and of a
         learned method ``fit``: figures and warnings of `cyclegan.watch` at the last step.
@@ -104,6 +104,10 @@ class Model:
     generator: Generator | None
     record: dict[str, Any]
     device: torch.device
+
+    def __post_init__(self) -> None:
+        if self.generator is not None:
+            self.generator.in_windows()
 
 
 def fit_model(config: Translation, out: Path, progress: Progress, overwrite: bool = False) -> Path:

@@ -28,6 +28,8 @@ class Generator(nn.Module):
     ----------
     channels : list of int
         Channels of what `encode` returns.
+    halo : int
+        Radius of the receptive field, pixels.
 
     References
     ----------
@@ -40,7 +42,8 @@ class Generator(nn.Module):
     def __init__(self, width: int, blocks: int, bound: float, inputs: int = 1) -> None:
         super().__init__()
         self.bound = bound
-        self.halo = 3 + 2 + 4 + 8 * blocks + 4 + 2 + 3 + 4
+        # The last 3: an enlarged pixel comes from one that lies up to so far away.
+        self.halo = 3 + 1 + 2 + 8 * blocks + 2 + 1 + 3 + 3
         self.inside = nn.Sequential(
             nn.Conv2d(inputs, width, 7, padding=3, padding_mode="reflect"),
             nn.ReLU(),
@@ -80,6 +83,16 @@ class Generator(nn.Module):
         """Translated image (B, 1, Y, X), given the input and the last of its features."""
         change: Tensor = self.bound * torch.tanh(self.last(self.inside[self.taps[-1] :](code)))
         return x[:, :1] + change
+
+    def in_windows(self) -> None:
+        """From now on take windows whose outermost `halo` pixels of the result are thrown away.
+
+        What lies beyond their borders is of no account then, and to mirror it, in every channel at
+        full resolution, a waste of time.
+        """
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                layer.padding_mode = "zeros"
 
 
 def towards_real(config: Translation) -> Generator:
