@@ -1,0 +1,180 @@
+"""Networks for volumes: parameters, operations, memory and time of a training step on a patch.
+
+    python benchmarks/volumes.py [--patch 32 64 32] [--batch 2] [--widths 16 32 64 128]
+
+A step is forward, loss, backward and AdamW, in the precision of training. The networks take turns,
+round after round; time is the median of the rounds, its ratio the median of the ratios to the
+backbone of the same round. Operations are those of a forward pass. On a processor time is processor
+time, with one thread, and memory what a process of its own grew by; on CUDA it is time on the clock
+and what was allocated at most.
+"""
+
+import argparse
+import multiprocessing
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from statistics import median
+
+import torch
+from torch import nn
+
+from cli import common
+from phasegen import devices
+from phasegen.errors import InputError
+from segtrain.losses.diffusion import DeepSupervision, flux_divergence, implicit_deviation
+from segtrain.losses.overlap import cross_entropy_dice
+from segtrain.losses.pde import Regularised, total_variation
+from segtrain.models.cost import describe_network
+from segtrain.models.es_unet import ESUNet
+from segtrain.models.monai_baselines import swin_unetr, vnet
+from segtrain.models.pde3d_unet import DESIGNS, PDE3DUNet
+from segtrain.models.unet3d import UNet3D
+
+BACKBONE = "unet3d"
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    BACKBONE: UNet3D,
+    "unet3d, no deep supervision": partial(UNet3D, deep=False),
+    **{name: partial(PDE3DUNet, design=design) for name, design in DESIGNS.items()},
+    "es-unet": ESUNet,
+    "vnet": vnet,
+    "swin-unetr": swin_unetr,
+}
+PRIORS = {
+    "unet3d, implicit step": implicit_deviation,
+    "unet3d, flux": flux_divergence,
+    "unet3d, variation": total_variation,
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One network and what it is trained on."""
+
+    name: str
+    patch: tuple[int, ...]
+    batch: int
+    channels: int
+    classes: int
+    widths: tuple[int, ...]
+    device: str
+
+    def network(self) -> nn.Module:
+        """The network, on the device in the order of memory that training uses."""
+        build = NETWORKS.get(self.name, UNet3D)
+        torch.manual_seed(0)
+        network = build(self.channels, self.classes, self.widths, 3)
+        return network.to(self.device, memory_format=torch.channels_last_3d).train()
+
+    def step(self, network: nn.Module) -> Callable[[], None]:
+        """A function that takes one step of training."""
+        device = torch.device(self.device)
+        optimiser = torch.optim.AdamW(network.parameters())
+        loss_of = DeepSupervision(cross_entropy_dice)
+        if self.name in PRIORS:
+            loss_of = DeepSupervision(Regularised(cross_entropy_dice, PRIORS[self.name]))
+        image = torch.randn(self.batch, self.channels, *self.patch, device=device)
+        image = image.contiguous(memory_format=torch.channels_last_3d)
+        target = torch.randint(self.classes, (self.batch, *self.patch), device=device)
+
+        def step() -> None:
+            with devices.autocast(device):
+                logits = network(image)
+            loss = loss_of(logits, target)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+
+        return step
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--patch", type=int, nargs=3, default=[32, 64, 32], help="z, y, x")
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--channels", type=int, default=1)
+    parser.add_argument("--classes", type=int, default=3)
+    parser.add_argument("--widths", type=int, nargs="+", default=[16, 32, 64, 128])
+    known = [*NETWORKS, *PRIORS]
+    parser.add_argument("--networks", nargs="+", choices=known, help="all by default")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--device", default="auto")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    device = devices.choose(options.device).type
+    cases, memory = [], {}
+    for name in dict.fromkeys([BACKBONE, *(options.networks or known)]):
+        case = Case(
+            name=name,
+            patch=tuple(options.patch),
+            batch=options.batch,
+            channels=options.channels,
+            classes=options.classes,
+            widths=tuple(options.widths),
+            device=device,
+        )
+        try:
+            # Before this process grows: a new one starts with its parent's peak.
+            memory[name] = peak_memory(case)
+        except InputError as error:
+            print(f"{name} is left out: {error}")
+        else:
+            cases.append(case)
+    steps, costs = {}, {}
+    for case in cases:
+        network = case.network()
+        costs[case.name] = describe_network(network, (case.batch, case.channels, *case.patch))
+        steps[case.name] = case.step(network)
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for turn in range(options.rounds + 1):
+        for name, step in steps.items():
+            seconds = timed(step, device)
+            if turn:  # the first is for warming up
+                times[name].append(seconds)
+    rows = []
+    for name, seconds in times.items():
+        ratios = [a / b for a, b in zip(seconds, times[BACKBONE], strict=True)]
+        parameters, flops = costs[name]
+        row = (name, f"{parameters:,}", f"{flops / 1e9:.2f}", f"{memory[name]:.0f}")
+        rows.append((*row, f"{median(seconds) * 1e3:.0f}", f"{median(ratios):.3f}"))
+    print(f"patch {options.patch}, batch {options.batch}, widths {options.widths}, {device}")
+    common.table(("network", "parameters", "GFLOP", "MiB", "ms", "ratio"), rows)
+
+
+def timed(step: Callable[[], None], device: str) -> float:
+    """Seconds of one step."""
+    if device == "cpu":
+        start = time.process_time()
+        step()
+        return time.process_time() - start
+    torch.cuda.synchronize()
+    start = time.perf_counter()
+    step()
+    torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def peak_memory(case: Case) -> float:
+    """MiB that two steps need, the second with the optimiser's state, in a process of their own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_grown, (case,))
+
+
+def _grown(case: Case) -> float:
+    torch.set_num_threads(1)
+    if case.device != "cpu":
+        torch.cuda.reset_peak_memory_stats()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    step = case.step(case.network())
+    step()
+    step()
+    if case.device != "cpu":
+        return torch.cuda.max_memory_allocated() / 2**20
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**10
+
+
+if __name__ == "__main__":
+    main()
