@@ -11,9 +11,12 @@ from phasegen.images import list_images
 from phasegen.store import open_store
 from segtrain.adapt import STAGES, TRAINED
 from segtrain.adapt import adapt as fit_to
-from segtrain.evaluate import evaluate_folder, predict_folder, score_table, write_evaluation
+from segtrain.config import Training
+from segtrain.evaluate import evaluate_folder, evaluate_source, predict_folder
+from segtrain.findings import image_table, score_table, write_evaluation
+from segtrain.loop import BEST
 from segtrain.predict import Segmenter, load_segmenter
-from segtrain.train import BEST, Training, train
+from segtrain.train import train
 
 app = common.app("segtrain", "Train segmentation without hand-drawn labels, and score it.")
 
@@ -101,13 +104,7 @@ def evaluate(
         result = evaluate_folder(segmenter, images, masks, tolerance, advance)
     target = out or checkpoint.parent / "evaluation"
     report = write_evaluation(target, result, segmenter, tolerance)
-    common.table(
-        ("image", *result.summary),
-        [
-            (name, *(f"{value:.3f}" for value in row.values()))
-            for name, row in result.scores.items()
-        ],
-    )
+    common.table(*image_table(result))
     common.table(*score_table(result, tolerance))
     print(report)
 

@@ -21,6 +21,7 @@ WRITTEN = (
     "best.safetensors",
     "teacher.pt",
     "model.pt",
+    "log.jsonl",
     "events.out.tfevents.*",
     ".*.partial",
 )

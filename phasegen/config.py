@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -107,8 +107,8 @@ Shape = Annotated[tuple[int, ...], BeforeValidator(_axes), AfterValidator(_sides
 """Pixels per axis, ([Z,] Y, X); a single number is the side of a square."""
 
 
-def one_of(choices: Mapping[str, Any]) -> AfterValidator:
-    """Validator of a name that must be a key of `choices`; the nearest one is suggested."""
+def one_of(choices: Collection[str]) -> AfterValidator:
+    """Validator of a name that must be among `choices`; the nearest one is suggested."""
 
     def check(name: str) -> str:
         if name not in choices:

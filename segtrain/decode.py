@@ -5,6 +5,7 @@ section 2.1.3. Pixels below epsilon are background; every minimum of the inverte
 deep is a basin, and the basins share the rest among them.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,16 @@ from scipy import ndimage
 
 from phasegen.errors import InputError
 from segtrain import flooding
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """Parameters of `decode`, whose meaning is told there."""
+
+    epsilon: float = 0.05
+    h: float = 0.1
+    min_size: int = 10
+    max_hole: int = 50
 
 
 def decode(

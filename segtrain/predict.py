@@ -1,8 +1,8 @@
-"""Inference on images of any size: tiled without seams, averaged over rotations."""
+"""Inference on images and volumes of any size, averaged over rotations."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,14 @@ from phasegen.errors import InputError
 from phasegen.images import Micrograph
 from phasegen.spectra import flatten
 from phasegen.tiles import apply_tiled
+from segtrain.config import CLASSES, Training
 from segtrain.data.source import standardise
+from segtrain.decode import Decoding, decode
 from segtrain.models import MODELS
+from segtrain.sliding import slide
 
 ROTATIONS = 4
-"""Quarter turns over which probabilities are averaged."""
+"""Quarter turns over which the outputs for an image are averaged."""
 
 TILE = 512
 
@@ -64,13 +67,23 @@ class Segmenter:
     network : torch.nn.Module
         In evaluation mode.
     classes : tuple of str
-        Names of the classes.
+        Names of the classes; of instances, what background and instances are.
     device : torch.device
         Where the network is.
     sources : tuple of dict
         Records of all the data that it has seen, see `segtrain.data.source.Source`.
     view : View
         How it looks at an image.
+    target : str
+        What it predicts: ``"classes"``, or a field of `segtrain.targets`.
+    decoding : Decoding
+        How instances are found in a field.
+    channels : int
+        Channels of an image.
+    spacing : tuple of float
+        Size of a pixel along every axis: two for images, three for volumes.
+    window : tuple of int
+        Sides of the window that slides over a volume.
     """
 
     network: nn.Module
@@ -78,12 +91,30 @@ class Segmenter:
     device: torch.device
     sources: tuple[dict[str, Any], ...]
     view: View = View()
+    target: str = CLASSES
+    decoding: Decoding = field(default_factory=Decoding)
+    channels: int = 1
+    spacing: tuple[float, ...] = (1.0, 1.0)
+    window: tuple[int, ...] = ()
+
+    @property
+    def axes(self) -> int:
+        """2 for images, 3 for volumes."""
+        return len(self.spacing)
 
 
-def build(model: str, classes: int, widths: Sequence[int], device: torch.device) -> nn.Module:
-    """A network for one-channel images on `device`, in channels-last order."""
-    network = MODELS[model](1, classes, widths)
-    return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+def build(
+    config: Training, channels: int, classes: int, axes: int, device: torch.device
+) -> nn.Module:
+    """The network of a configuration on `device`, in channels-last order."""
+    outputs = classes if config.target == CLASSES else 1
+    network = MODELS[config.model](channels, outputs, config.widths, axes)
+    return network.to(device, memory_format=layout(axes))  # type: ignore[call-overload, no-any-return]
+
+
+def layout(axes: int) -> torch.memory_format:
+    """Order in memory of images (2 axes) or volumes (3 axes)."""
+    return torch.channels_last if axes == 2 else torch.channels_last_3d
 
 
 def load_segmenter(path: Path, device: str = "auto") -> Segmenter:
@@ -97,30 +128,49 @@ def load_segmenter(path: Path, device: str = "auto") -> Segmenter:
     state = checkpoint.load(path, "segtrain")
     where = devices.choose(device)
     try:
-        config, classes = state["config"], tuple(state["classes"])
-        network = build(config["model"], len(classes), config["widths"], where)
+        config = Training.model_validate(state["config"])
+        classes, spacing = tuple(state["classes"]), tuple(state["spacing"])
+        network = build(config, state["channels"], len(classes), len(spacing), where)
         network.load_state_dict(state["network"])
         sources = tuple(state["sources"])
-    except (KeyError, TypeError, RuntimeError) as error:
+        decoding = Decoding(**state.get("decoding", {}))
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         problem = f"does not fit the networks of this version ({str(error).splitlines()[0]})"
         raise InputError(path, problem, "Give a checkpoint of segtrain, or train again") from None
-    return Segmenter(network.eval(), classes, where, sources)
+    return Segmenter(
+        network.eval(),
+        classes,
+        where,
+        sources,
+        target=config.target,
+        decoding=decoding,
+        channels=state["channels"],
+        spacing=spacing,
+        window=config.sides(len(spacing)),
+    )
 
 
-def probabilities(segmenter: Segmenter, windows: NDArray[np.float32]) -> torch.Tensor:
-    """Class probabilities (B, K, Y, X) of standardised windows (B, 1, Y, X), on the device."""
+def outputs(segmenter: Segmenter, windows: NDArray[np.float32]) -> torch.Tensor:
+    """What a segmenter says of standardised windows (B, C, [Z,] Y, X), on the device.
+
+    Class probabilities (B, K, [Z,] Y, X), or a field (B, 1, [Z,] Y, X).
+    """
     x = torch.from_numpy(np.ascontiguousarray(windows)).to(segmenter.device)
-    size = x.shape[2:]
-    x = scaled(segmenter, x)
+    size, planar = x.shape[2:], segmenter.axes == 2
+    if planar:
+        x = scaled(segmenter, x)
+    turns = ROTATIONS if planar else 1
     total = torch.zeros(())
     with torch.inference_mode(), devices.autocast(segmenter.device):
-        for turn in range(ROTATIONS):
-            turned = torch.rot90(x, turn, (2, 3)).contiguous(memory_format=torch.channels_last)
-            logits = segmenter.network(turned).float()
-            total = total + torch.rot90(logits.softmax(dim=1), -turn, (2, 3))
+        for turn in range(turns):
+            turned = torch.rot90(x, turn, (-2, -1)).contiguous(memory_format=layout(segmenter.axes))
+            response = segmenter.network(turned).float()
+            if segmenter.target == CLASSES:
+                response = response.softmax(dim=1)
+            total = total + torch.rot90(response, -turn, (-2, -1))
         if total.shape[2:] != size:
             total = F.interpolate(total, size=size, mode="bilinear", antialias=True)
-    return total / ROTATIONS
+    return total / turns
 
 
 def scaled(segmenter: Segmenter, x: torch.Tensor) -> torch.Tensor:
@@ -132,26 +182,75 @@ def scaled(segmenter: Segmenter, x: torch.Tensor) -> torch.Tensor:
     return F.interpolate(x, size=size, mode="bilinear", antialias=True)
 
 
-def segment(segmenter: Segmenter, micrograph: Micrograph) -> NDArray[np.uint8]:
-    """Class mask (Y, X) of a micrograph; its info bar, if any, is class 0."""
-    scene = segmenter.view.show(micrograph.scene)
-    mask = np.zeros(micrograph.pixels.shape, np.uint8)
+def segment(segmenter: Segmenter, micrograph: Micrograph) -> NDArray[Any]:
+    """Class mask or instances (Y, X) of a micrograph; its info bar, if any, is 0.
 
-    def label(windows: NDArray[np.float32]) -> NDArray[np.uint8]:
-        return _bytes(probabilities(segmenter, windows).argmax(dim=1))
+    Raises
+    ------
+    InputError
+        If the segmenter is for volumes or for several channels.
+    """
+    if (segmenter.axes, segmenter.channels) != (2, 1):
+        problem = f"is for {segmenter.channels} channels and {segmenter.axes} axes"
+        raise InputError("the model", problem, "Give it data of that kind with --data")
+    scene = segmenter.view.show(micrograph.scene)[None]
+    labels = segment_image(segmenter, scene)
+    bar = len(micrograph.pixels) - len(micrograph.scene)
+    return np.pad(labels, ((0, bar), (0, 0)))
 
-    _tiled(segmenter, scene, label, mask[: len(scene)])
+
+def segment_image(segmenter: Segmenter, image: NDArray[np.float32]) -> NDArray[Any]:
+    """Class mask (uint8) or instances (uint32), ([Z,] Y, X), of a standardised image.
+
+    Parameters
+    ----------
+    image : ndarray, shape (C, [Z,] Y, X)
+        As `segtrain.data.source.Labelled` has it.
+    """
+    if segmenter.target != CLASSES:
+        return decode(field_of(segmenter, image), **asdict(segmenter.decoding))
+    mask = np.zeros(image.shape[1:], np.uint8)
+    if segmenter.axes == 2:
+
+        def label(windows: NDArray[np.float32]) -> NDArray[np.uint8]:
+            return _bytes(outputs(segmenter, windows).argmax(dim=1))
+
+        _tiled(segmenter, image, label, mask)
+    else:
+
+        def keep(first: int, planes: NDArray[np.float32]) -> None:
+            mask[first : first + planes.shape[1]] = planes.argmax(axis=0)
+
+        _slid(segmenter, image, keep)
     return mask
+
+
+def field_of(segmenter: Segmenter, image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The predicted field ([Z,] Y, X) of a standardised image (C, [Z,] Y, X)."""
+    result = np.zeros(image.shape[1:], np.float32)
+    if segmenter.axes == 2:
+
+        def regress(windows: NDArray[np.float32]) -> NDArray[np.float32]:
+            return outputs(segmenter, windows)[:, 0].cpu().numpy()
+
+        _tiled(segmenter, image, regress, result)
+    else:
+
+        def keep(first: int, planes: NDArray[np.float32]) -> None:
+            result[first : first + planes.shape[1]] = planes[0]
+
+        _slid(segmenter, image, keep)
+    return result
 
 
 def segment_with_confidence(
     segmenter: Segmenter, image: NDArray[np.float32]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Class mask of a standardised image (Y, X), and the probability of its classes, 0..255."""
-    out = np.zeros((2, *image.shape), np.uint8)
+    """Class mask of a standardised image (1, Y, X), and the probability of its classes, 0..255."""
+    out = np.zeros((2, *image.shape[1:]), np.uint8)
 
     def label(windows: NDArray[np.float32]) -> NDArray[np.uint8]:
-        best, chosen = probabilities(segmenter, windows).max(dim=1)
+        best, chosen = outputs(segmenter, windows).max(dim=1)
         return _bytes(torch.stack([chosen, (best * 255).round()], dim=1))
 
     _tiled(segmenter, image, label, out)
@@ -161,13 +260,26 @@ def segment_with_confidence(
 def _tiled(
     segmenter: Segmenter,
     image: NDArray[np.float32],
-    label: Callable[[NDArray[np.float32]], NDArray[np.uint8]],
-    out: NDArray[np.uint8],
+    label: Callable[[NDArray[np.float32]], NDArray[Any]],
+    out: NDArray[Any],
 ) -> None:
     """Tiles with a halo of the receptive field: memory stays bounded and no seam appears."""
     halo, multiple = int(segmenter.network.halo), int(segmenter.network.multiple)  # type: ignore[arg-type]
     halo = math.ceil(halo / segmenter.view.scale)
     apply_tiled(image, label, out, tile=TILE, halo=halo, multiple=multiple)
+
+
+def _slid(
+    segmenter: Segmenter,
+    volume: NDArray[np.float32],
+    keep: Callable[[int, NDArray[np.float32]], None],
+) -> None:
+    """A window slides over a volume: halos as wide as the receptive field would be most of it."""
+
+    def respond(windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        return outputs(segmenter, windows).cpu().numpy()
+
+    slide(volume, respond, segmenter.window, keep)
 
 
 def _bytes(values: torch.Tensor) -> NDArray[np.uint8]:

@@ -5,59 +5,113 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from kornia import augmentation as K
+from kornia.constants import DataKey, Resample
+from numpy.typing import NDArray
 from torch import Tensor
 
 from segtrain.data.source import Labelled, Source
+from segtrain.data.volumes import augment_volumes
 
 MARGIN = 1.5
 """Patches are cut larger by this factor, so that rotation and scaling seldom need padding."""
 
 Batch = tuple[Tensor, Tensor, Tensor]
-"""Images (B, 1, Y, X), class indices (B, Y, X) int64, weights (B, Y, X)."""
+"""Images (B, C, [Z,] Y, X), targets (B, [Z,] Y, X) and weights of the same shape.
+
+Targets are class indices (int64) or a field (float32).
+"""
 
 
-def augmentation(patch: int) -> K.AugmentationSequential:
-    """Geometry for image, mask and weight together, grey values for the image."""
+def augmentation(patch: Sequence[int], smooth: bool = False) -> K.AugmentationSequential:
+    """Geometry for image, target and weight together, grey values for the image.
+
+    A `smooth` target, a field, is interpolated; class indices are not.
+    """
+    resample = {"resample": Resample.BILINEAR, "align_corners": None}
     return K.AugmentationSequential(
         K.RandomAffine(
             degrees=180.0, scale=(0.75, 1.33), padding_mode="reflection", p=0.7, keepdim=True
         ),
-        K.CenterCrop((patch, patch), keepdim=True),
+        K.CenterCrop(tuple(patch), keepdim=True),
         K.RandomHorizontalFlip(p=0.5, keepdim=True),
         K.RandomVerticalFlip(p=0.5, keepdim=True),
         K.RandomGaussianBlur((5, 5), (0.3, 1.2), p=0.3, keepdim=True),
         K.RandomContrast((0.7, 1.4), clip_output=False, p=0.5, keepdim=True),
         K.RandomGaussianNoise(std=0.2, p=0.3, keepdim=True),
         data_keys=["input", "mask", "mask"],
+        extra_args={DataKey.MASK: resample} if smooth else None,
     )
 
 
 def draw(
-    source: Source, indices: Sequence[int], count: int, patch: int, seed: tuple[int, ...]
+    source: Source,
+    indices: Sequence[int],
+    count: int,
+    patch: int | Sequence[int],
+    seed: tuple[int, ...],
+    *,
+    shares: Sequence[float] | None = None,
+    foreground: float = 0.0,
 ) -> Batch:
     """A batch of `count` random augmented patches from the images `indices` of a source.
 
     Parameters
     ----------
+    patch : int or sequence of int
+        Sides of a patch, pixels; one for all axes or one for each.
     seed : tuple of int
         Such as (seed of the run, step): the same tuple gives the same batch.
+    shares : sequence of float, optional
+        Chance of every index; equal if left out.
+    foreground : float
+        Share of the patches that are centred on a pixel that is not background, 0..1.
     """
     rng = np.random.default_rng(seed)
-    cuts = [_cut(source.load(int(rng.choice(indices))), patch, rng) for _ in range(count)]
-    images, masks, weights = (torch.stack(parts) for parts in zip(*cuts, strict=True))
-    # kornia draws from the global generator.
+    sides = (patch,) * source.axes if isinstance(patch, int) else tuple(patch)
+    reach = tuple(int(MARGIN * side) for side in sides)
+    cuts = []
+    for _ in range(count):
+        sample = source.load(int(rng.choice(indices, p=shares)))
+        around = sample.mask if foreground and rng.random() < foreground else None
+        cuts.append(_cut(sample, reach, rng, around))
+    images, targets, weights = (torch.stack(parts) for parts in zip(*cuts, strict=True))
+    smooth = cuts[0][1].is_floating_point()
+    targets = targets.float()
+    # Augmentation draws from the global generator.
     torch.manual_seed(int(rng.integers(2**62)))
-    images, masks, weights = augmentation(patch)(images, masks, weights)
-    return images, masks[:, 0].long(), weights[:, 0]
+    if source.axes == 2:
+        images, targets, weights = augmentation(sides, smooth)(images, targets, weights)
+    else:
+        images, targets, weights = augment_volumes(images, targets, weights, sides, smooth)
+    return images, targets[:, 0] if smooth else targets[:, 0].long(), weights[:, 0]
 
 
-def _cut(sample: Labelled, patch: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    side = int(MARGIN * patch)
-    y, x = (int(rng.integers(max(n - side, 0) + 1)) for n in sample.mask.shape)
-    window = (slice(y, y + side), slice(x, x + side))
-    lack = [(0, max(side - n, 0)) for n in sample.mask.shape]
-    image, mask, weight = (
-        torch.from_numpy(np.pad(a[window].astype(np.float32), lack, mode="symmetric"))[None]
-        for a in (sample.image, sample.mask, sample.weight)
+def _cut(
+    sample: Labelled,
+    reach: Sequence[int],
+    rng: np.random.Generator,
+    around: NDArray[np.generic] | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """A window of `reach` pixels; centred on a foreground pixel of `around`, if that has one."""
+    sizes = sample.mask.shape
+    corner = [int(rng.integers(max(n - side, 0) + 1)) for n, side in zip(sizes, reach, strict=True)]
+    inside = np.flatnonzero(around) if around is not None else ()
+    if len(inside):
+        centre = np.unravel_index(int(rng.choice(inside)), sizes)
+        corner = [
+            int(np.clip(c - side // 2, 0, max(n - side, 0)))
+            for c, n, side in zip(centre, sizes, reach, strict=True)
+        ]
+    window = tuple(slice(first, first + side) for first, side in zip(corner, reach, strict=True))
+    lack = [(0, max(side - n, 0)) for n, side in zip(sizes, reach, strict=True)]
+    image = np.pad(sample.image[:, *window], [(0, 0), *lack], mode="symmetric")
+    target, weight = (
+        np.pad(a[window], lack, mode="symmetric") for a in (sample.mask, sample.weight)
     )
-    return image, mask, weight
+    return torch.from_numpy(image), _as_tensor(target)[None], torch.from_numpy(weight)[None]
+
+
+def _as_tensor(target: NDArray[np.generic]) -> Tensor:
+    """Indices as integers: that they are floats says that they are a field."""
+    whole = target.dtype.kind != "f"
+    return torch.from_numpy(target.astype(np.int32 if whole else np.float32))

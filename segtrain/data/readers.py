@@ -4,8 +4,10 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from phasegen.errors import InputError
 from phasegen.images import digest_files, pair_masks, read_mask, read_micrograph
@@ -19,14 +21,23 @@ CACHED = 100_000_000
 """Pixels kept in memory between steps; they take 900 MB."""
 
 
-def from_store(path: Path, patch: int) -> Source:
-    """A store of simulated or translated images.
+def from_store(path: Path, patch: int | Sequence[int], instances: bool = False) -> Source:
+    """A store of simulated or translated images or volumes.
+
+    Parameters
+    ----------
+    path : Path
+        The store.
+    patch : int or sequence of int
+        Sides of the patches that will be cut from it.
+    instances : bool
+        Whether masks number its grains or particles, instead of naming their class.
 
     Raises
     ------
     InputError
-        If it is no store, unfinished or damaged, or its samples are no grey images or smaller than
-        `patch`.
+        If it is no store, unfinished or damaged, has no instances although they are asked for, or
+        its samples are smaller than `patch`.
     """
     store = open_store(path)
     complete = store.complete()
@@ -36,35 +47,65 @@ def from_store(path: Path, patch: int) -> Source:
             f"is unfinished: {len(complete)} of {store.samples} samples are complete",
             "Run the command that makes it again",
         )
-    channels = store.arrays["image"].shape[1]
-    if len(store.shape) != 2 or channels != 1:
-        remedy = "Give a store of grey images; phasegen simulate --slice cuts sections of a volume"
-        raise InputError(path, f"holds {channels} x {store.shape} pixels a sample", remedy)
-    if min(store.shape) < patch:
-        raise InputError(
-            path, f"has images of {store.shape} pixels", f"Use --patch {min(store.shape)} or less"
-        )
+    if instances and "instance" not in store.arrays:
+        raise InputError(path, "has no instances", "Train on classes, or simulate another recipe")
+    require_room(path, store.shape, patch)
+    name = "instance" if instances else "mask"
 
     @lru_cache(max(1, CACHED // math.prod(store.shape)))
     def load(index: int) -> Labelled:
-        sample = store.read(int(complete[index]))
-        weight = np.ones(sample.mask.shape, np.float32)
-        return Labelled(standardise(sample.image[0]), sample.mask, weight)
+        image, mask = (store.load(array, int(complete[index])) for array in ("image", name))
+        return Labelled(per_channel(image), mask, np.ones(mask.shape, np.float32))
 
-    masks = [store.load("mask", int(index)) for index in complete[:DESCRIBED]]
-    record = {
+    axes = len(store.shape)
+    record: dict[str, Any] = {
         "labels": "simulated",
         "path": str(path),
         "kind": store.kind,
         "samples": len(complete),
         "digest": digest(path),
-        "structure": describe_masks(masks, len(store.classes)),
         "parents": store.attributes["parents"],
     }
-    return Source(tuple(store.classes), len(complete), load, record)
+    if axes == 2:
+        masks = [store.load("mask", int(index)) for index in complete[:DESCRIBED]]
+        record["structure"] = describe_masks(masks, len(store.classes))
+    return Source(
+        (store.classes[0], "instance") if instances else tuple(store.classes),
+        len(complete),
+        load,
+        record,
+        channels=store.arrays["image"].shape[1],
+        spacing=(1.0,) * axes,
+        instances=instances,
+    )
 
 
-def from_folders(images: Path, masks: Path, patch: int, classes: Sequence[str] = ()) -> Source:
+def per_channel(image: NDArray[Any]) -> NDArray[np.float32]:
+    """Every channel of an image (C, [Z,] Y, X) standardised by itself."""
+    return np.stack([standardise(channel) for channel in image])
+
+
+def require_room(path: Path, shape: Sequence[int], patch: int | Sequence[int]) -> None:
+    """Refuse images of a dimension or size that patches do not fit.
+
+    Raises
+    ------
+    InputError
+        If they do not.
+    """
+    sides = (patch,) * len(shape) if isinstance(patch, int) else tuple(patch)
+    if len(sides) != len(shape):
+        remedy = f"Give {len(shape)} sides, such as --patch {','.join(map(str, shape))}"
+        raise InputError(path, f"has {len(shape)} axes, the patch {len(sides)}", remedy)
+    if any(n < side for n, side in zip(shape, sides, strict=True)):
+        size = " x ".join(map(str, shape))
+        remedy = f"Use --patch {min(shape)} or less, or one side for every axis"
+        raise InputError(path, f"has images of {size} pixels", remedy)
+
+
+def from_folders(
+    images: Path, masks: Path, patch: int | Sequence[int], classes: Sequence[str] = ()
+) -> Source:
     """Real images with drawn masks, paired by file name.
 
     Parameters
@@ -80,14 +121,16 @@ def from_folders(images: Path, masks: Path, patch: int, classes: Sequence[str] =
         `read_mask` and `pair_masks` do.
     """
     pairs = pair_masks(images, masks)
+    smallest = patch if isinstance(patch, int) else max(patch)
 
     @lru_cache(max(1, CACHED // read_micrograph(pairs[0][0]).pixels.size))
     def load(index: int) -> Labelled:
         image, mask = pairs[index]
-        micrograph = read_micrograph(image, min_size=patch)
+        micrograph = read_micrograph(image, min_size=smallest)
         rows = len(micrograph.scene)
         labels = read_mask(mask, micrograph.pixels.shape)[:rows]
-        return Labelled(standardise(micrograph.scene), labels, np.ones(labels.shape, np.float32))
+        weight = np.ones(labels.shape, np.float32)
+        return Labelled(standardise(micrograph.scene)[None], labels, weight)
 
     values = sorted({int(v) for index in range(len(pairs)) for v in np.unique(load(index).mask)})
     largest = values[-1]
@@ -110,4 +153,5 @@ def from_folders(images: Path, masks: Path, patch: int, classes: Sequence[str] =
         "structure": describe_masks(drawn, len(names)),
         "parents": [],
     }
-    return Source(names, len(pairs), load, record)
+    stems = tuple(image.name for image, _ in pairs)
+    return Source(names, len(pairs), load, record, names=stems)

@@ -1,31 +1,37 @@
-"""What the trainer learns from: a lazy sequence of standardised images with class masks."""
+"""What the trainer learns from: a lazy sequence of standardised images with their masks."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phasegen.descriptors import connectivity
+from phasegen.errors import InputError
+
+CACHED_FIELDS = 512
+"""Fields kept in memory."""
 
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """One image with its mask.
+    """One image or volume with its mask.
 
     Attributes
     ----------
-    image : ndarray (Y, X), float32
-        Zero mean and unit variance over the whole image.
-    mask : ndarray (Y, X), uint8
-        Class index.
-    weight : ndarray (Y, X), float32
+    image : ndarray (C, [Z,] Y, X), float32
+        Every channel of zero mean and unit variance over the whole image.
+    mask : ndarray ([Z,] Y, X)
+        Class index (uint8), number of the instance (0: background) where the source has instances,
+        or the field (float32) that `with_field` made of them.
+    weight : ndarray ([Z,] Y, X), float32
         0 for pixels whose label is not to be trusted, else up to 1.
     """
 
     image: NDArray[np.float32]
-    mask: NDArray[np.uint8]
+    mask: NDArray[Any]
     weight: NDArray[np.float32]
 
 
@@ -36,7 +42,7 @@ class Source:
     Attributes
     ----------
     classes : tuple of str
-        Names of the mask values.
+        Names of the mask values; of instances, what background and instances are.
     count : int
         Number of images.
     load : callable
@@ -44,12 +50,33 @@ class Source:
     record : dict
         Provenance, as checkpoint and report state it; ``record["labels"]`` is ``"simulated"``,
         ``"drawn"`` or ``"predicted"``.
+    channels : int
+        Channels of every image.
+    spacing : tuple of float
+        Size of a pixel along every axis, in one unit: two for images, three for volumes.
+    instances : bool
+        Whether masks number instances.
+    names : tuple of str
+        What a report calls the images; numbers if empty.
     """
 
     classes: tuple[str, ...]
     count: int
     load: Callable[[int], Labelled]
     record: dict[str, Any]
+    channels: int = 1
+    spacing: tuple[float, ...] = (1.0, 1.0)
+    instances: bool = False
+    names: tuple[str, ...] = ()
+
+    @property
+    def axes(self) -> int:
+        """2 for images, 3 for volumes."""
+        return len(self.spacing)
+
+    def name(self, index: int) -> str:
+        """Name of an image."""
+        return self.names[index] if self.names else f"{self.record['path']} {index}"
 
 
 def describe_masks(masks: Sequence[NDArray[np.uint8]], classes: int) -> dict[str, Any]:
@@ -65,6 +92,65 @@ def describe_masks(masks: Sequence[NDArray[np.uint8]], classes: int) -> dict[str
     counts = [np.bincount(mask.ravel(), minlength=classes)[:classes] / mask.size for mask in masks]
     polarity = [connectivity(mask == 0) - connectivity(mask > 0) for mask in masks]
     return {"shares": np.mean(counts, axis=0).tolist(), "polarity": float(np.mean(polarity))}
+
+
+def as_classes(source: Source) -> Source:
+    """A source of instances as one of background and foreground."""
+
+    def load(index: int) -> Labelled:
+        sample = source.load(index)
+        return replace(sample, mask=(sample.mask > 0).astype(np.uint8))
+
+    return replace(source, load=load, instances=False)
+
+
+def with_field(
+    source: Source, target: Callable[[NDArray[Any], Sequence[float]], NDArray[np.float32]]
+) -> Source:
+    """A source of instances whose masks are the scalar field of `segtrain.targets` instead.
+
+    Every field is computed once, of the whole image: an instance that a patch cuts keeps the field
+    that it has as a whole.
+    """
+
+    @lru_cache(CACHED_FIELDS)
+    def field(index: int) -> NDArray[np.float32]:
+        return target(source.load(index).mask, source.spacing)
+
+    def load(index: int) -> Labelled:
+        return replace(source.load(index), mask=field(index))
+
+    return replace(source, load=load, instances=False)
+
+
+def join(sources: Sequence[Source]) -> Source:
+    """Several sources one behind the other as one, with the names of the first one's classes.
+
+    Raises
+    ------
+    InputError
+        If they differ in the number of classes, channels or axes.
+    """
+    first = sources[0]
+    for other in sources[1:]:
+        for what, ours, theirs in (
+            ("classes", len(first.classes), len(other.classes)),
+            ("channels", first.channels, other.channels),
+            ("axes", first.axes, other.axes),
+        ):
+            if ours != theirs:
+                problem = f"has {theirs} {what}, {first.record['path']} {ours}"
+                raise InputError(other.record["path"], problem, "Give sources that are alike")
+    if len(sources) == 1:
+        return first
+    places = [(source, index) for source in sources for index in range(source.count)]
+
+    def load(index: int) -> Labelled:
+        source, place = places[index]
+        return source.load(place)
+
+    names = tuple(source.name(index) for source, index in places)
+    return replace(first, count=len(places), load=load, names=names)
 
 
 def standardise(scene: NDArray[Any]) -> NDArray[np.float32]:

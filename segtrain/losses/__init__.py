@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from segtrain.losses.field import absolute_error, squared_error
 from segtrain.losses.overlap import cross_entropy_dice
 from segtrain.losses.pde import (
     Regularised,
@@ -21,3 +22,7 @@ LOSSES: dict[str, Loss] = {
     "ce-dice+reaction": Regularised(cross_entropy_dice, reaction_diffusion),
     "ce-dice+variation": Regularised(cross_entropy_dice, total_variation),
 }
+"""Losses of classes."""
+
+FIELD_LOSSES: dict[str, Loss] = {"l1": absolute_error, "l2": squared_error}
+"""Losses of a field."""

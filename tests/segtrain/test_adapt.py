@@ -20,6 +20,7 @@ from segtrain.adapt import (
     strangeness,
     with_statistics,
 )
+from segtrain.config import Training
 from segtrain.data.source import describe_masks, standardise
 from segtrain.metrics.overlap import iou
 from segtrain.predict import Segmenter, View, build, segment
@@ -44,7 +45,7 @@ def specimen(seed, size=128):
 def trained():
     """A network that has learned dark discs, at one magnification and in even light."""
     torch.manual_seed(0)
-    network = build("unet", 2, (8, 16, 32), CPU)
+    network = build(Training(widths=(8, 16, 32)), 1, 2, 2, CPU)
     optimiser = torch.optim.Adam(network.parameters(), 1e-2)
     pairs = [specimen(seed) for seed in range(6)]
     images = torch.from_numpy(np.stack([standardise(image) for image, _ in pairs]))[:, None]

@@ -26,7 +26,9 @@ def blobs(shape, seed=0):
 
 
 def source_of(image, mask, weight):
-    sample = Labelled(image.astype(np.float32), mask.astype(np.uint8), weight.astype(np.float32))
+    sample = Labelled(
+        image.astype(np.float32)[None], mask.astype(np.uint8), weight.astype(np.float32)
+    )
     return Source(("a", "b", "c"), 1, lambda _: sample, {})
 
 
@@ -63,7 +65,7 @@ def test_a_store_as_a_source(simulation):
     assert (source.count, source.classes) == (6, ("solute-poor", "solute-rich"))
     for index in range(source.count):
         read, sample = source.load(index), store.read(index)
-        np.testing.assert_array_equal(read.image, standardise(sample.image[0]))
+        np.testing.assert_array_equal(read.image[0], standardise(sample.image[0]))
         np.testing.assert_array_equal(read.mask, sample.mask)
         assert (read.weight == 1).all()
         assert read.weight.shape == read.mask.shape
@@ -90,7 +92,7 @@ def test_an_unfinished_store_is_refused(tmp_path):
 
 def test_a_store_must_hold_a_patch(simulation):
     assert from_store(simulation, 96).count == 6
-    with pytest.raises(InputError, match=r"images of \(96, 96\) pixels.*Use --patch 96 or less"):
+    with pytest.raises(InputError, match=r"images of 96 x 96 pixels.*Use --patch 96 or less"):
         from_store(simulation, 97)
 
 
@@ -100,7 +102,7 @@ def test_folders_as_a_source(real):
     for index in range(source.count):
         read = source.load(index)
         scene = read_micrograph(real.images / f"{index}.tif").scene
-        np.testing.assert_array_equal(read.image, standardise(scene))
+        np.testing.assert_array_equal(read.image[0], standardise(scene))
         np.testing.assert_array_equal(read.mask, read_mask(real.masks / f"{index}.png"))
         assert (read.weight == 1).all()
     assert source.record["labels"] == "drawn"
@@ -132,7 +134,7 @@ def test_mask_values_that_are_no_class_numbers(tmp_path):
 
 
 @pytest.mark.parametrize(("channels", "shape"), [(2, (64, 64)), (1, (32, 64, 64))])
-def test_volumes_and_colours_are_refused(tmp_path, channels, shape):
+def test_volumes_and_channels_are_sources_too(tmp_path, channels, shape):
     store = create(
         tmp_path / "a.zarr",
         samples=1,
@@ -146,8 +148,14 @@ def test_volumes_and_colours_are_refused(tmp_path, channels, shape):
     )
     mask = np.zeros(shape, np.uint8)
     store.write(0, image=np.zeros((channels, *shape), np.float32), mask=mask, instance=mask)
-    with pytest.raises(InputError, match=r"a\.zarr: holds . x .*--slice"):
-        from_store(tmp_path / "a.zarr", PATCH)
+    source = from_store(tmp_path / "a.zarr", PATCH)
+    assert (source.channels, source.axes) == (channels, len(shape))
+    sides = (PATCH,) * source.axes
+    images, targets, weights = draw(source, [0], 2, sides, (0,))
+    assert (images.shape, targets.shape) == ((2, channels, *sides), (2, *sides))
+    assert weights.shape == targets.shape
+    with pytest.raises(InputError, match=rf"has {len(shape)} axes, the patch 1"):
+        from_store(tmp_path / "a.zarr", (PATCH,))
 
 
 def test_names_of_the_mask_values(real):
@@ -178,7 +186,7 @@ def test_the_info_bar_is_no_training_data(tmp_path):
     write_image(tmp_path / "images" / "a.png", image)
     write_image(tmp_path / "masks" / "a.png", mask)
     read = from_folders(tmp_path / "images", tmp_path / "masks", PATCH).load(0)
-    np.testing.assert_allclose(read.image, standardise(scene), atol=1e-6)
+    np.testing.assert_allclose(read.image[0], standardise(scene), atol=1e-6)
     np.testing.assert_array_equal(read.mask, mask[:96])
     with pytest.raises(InputError, match=r"a\.png: is 96 x 80 pixels.*smaller than the patch"):
         from_folders(tmp_path / "images", tmp_path / "masks", 81)
@@ -199,7 +207,8 @@ def test_a_batch_is_a_function_of_seed_and_step(simulation):
 
 def test_only_the_given_images_are_drawn():
     def load(index):
-        return Labelled(*(np.full((64, 64), index, dtype) for dtype in ("f4", "u1", "f4")))
+        image, mask, weight = (np.full((64, 64), index, dtype) for dtype in ("f4", "u1", "f4"))
+        return Labelled(image[None], mask, weight)
 
     source = Source(("a",), 5, load, {})
     _, masks, weights = draw(source, [1, 3], 32, 16, (0,))

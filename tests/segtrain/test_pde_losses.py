@@ -6,6 +6,8 @@ from math import log2, pi, sqrt
 import pytest
 import torch
 
+from segtrain.config import Training
+from segtrain.loop import loss_at
 from segtrain.losses import LOSSES
 from segtrain.losses.overlap import cross_entropy_dice
 from segtrain.losses.pde import (
@@ -15,7 +17,7 @@ from segtrain.losses.pde import (
     reaction_diffusion,
     total_variation,
 )
-from segtrain.train import Training, loss_at, train
+from segtrain.train import train
 
 PRIORS = [interface_energy, reaction_diffusion, total_variation]
 SIGMA = sqrt(2) / 6

@@ -6,10 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from segtrain.config import Training
 from segtrain.models import MODELS
 from segtrain.models.pde_unet import CableBlock, PDEUNet
 from segtrain.predict import load_segmenter
-from segtrain.train import Training, train
+from segtrain.train import train
 
 PAPER = (4, 4, (32, 64, 128, 256, 512))
 LOGITS = st.one_of(st.floats(-3, 3), st.floats(-1e6, 1e6), st.sampled_from([-1e300, 1e300]))
@@ -67,7 +68,7 @@ def by_formula(cable, image):
 
 def test_number_of_parameters():
     assert count(PDEUNet(*PAPER)) == 7_766_628
-    assert count(PDEUNet(*PAPER)) - count(MODELS["unet"](*PAPER)) == 256
+    assert count(PDEUNet(*PAPER)) - count(MODELS["unet"](*PAPER, 2)) == 256
 
 
 @pytest.mark.parametrize(
@@ -203,7 +204,7 @@ def test_half_precision_stays_out_of_the_equation():
 def test_the_halo_is_the_radius_of_the_receptive_field(widths, monkeypatch):
     # Positive weights and means instead of maxima let every path through.
     monkeypatch.setattr(torch.nn.functional, "max_pool2d", torch.nn.functional.avg_pool2d)
-    network = MODELS["pde-unet"](1, 1, widths).double().eval()
+    network = MODELS["pde-unet"](1, 1, widths, 2).double().eval()
     for parameter in network.parameters():
         parameter.data.abs_().add_(0.1)
     multiple = network.multiple

@@ -14,12 +14,13 @@ from phasegen import checkpoint
 from phasegen.errors import InputError
 from phasegen.images import Micrograph, write_image
 from segtrain import predict
+from segtrain.config import Training
 from segtrain.data.source import standardise
 from segtrain.predict import (
     Segmenter,
     build,
     load_segmenter,
-    probabilities,
+    outputs,
     segment,
     segment_with_confidence,
 )
@@ -47,7 +48,7 @@ def texture(shape, seed=0):
 def untrained(classes=3):
     """A network with random weights whose classes all occur on `texture`."""
     torch.manual_seed(1)
-    network = build("unet", classes, WIDTHS, CPU)
+    network = build(Training(widths=WIDTHS), 1, classes, 2, CPU)
     x = torch.from_numpy(standardise(texture((256, 256))))[None, None]
     with torch.no_grad():
         for module in network.modules():
@@ -69,7 +70,7 @@ def test_probabilities_are_the_mean_over_four_quarter_turns():
     with torch.no_grad():
         turned = [segmenter.network(x.rot90(k, (2, 3))).softmax(1) for k in range(4)]
     expected = sum(p.rot90(-k, (2, 3)) for k, p in enumerate(turned)) / 4
-    result = probabilities(segmenter, x.numpy())
+    result = outputs(segmenter, x.numpy())
     torch.testing.assert_close(result, expected)
     torch.testing.assert_close(result.sum(dim=1), torch.ones(1, 24, 40))
     assert (result - turned[0]).abs().max() > 0.01
@@ -85,7 +86,7 @@ def test_a_large_image_in_tiles_is_segmented_as_a_whole(monkeypatch):
 
 
 def test_tiles_take_the_context_that_the_network_needs(monkeypatch):
-    segmenter, image = untrained(), standardise(texture((200, 260)))
+    segmenter, image = untrained(), standardise(texture((200, 260)))[None]
     whole = segment_with_confidence(segmenter, image)
     monkeypatch.setattr(predict, "TILE", 64)
     mask, confidence = segment_with_confidence(segmenter, image)
@@ -132,12 +133,12 @@ def test_the_info_bar_is_background_and_does_not_reach_the_scene():
 
 
 def test_confidence_is_the_probability_of_the_chosen_class():
-    segmenter, image = untrained(), standardise(texture((64, 64)))
+    segmenter, image = untrained(), standardise(texture((64, 64)))[None]
     mask, confidence = segment_with_confidence(segmenter, image)
-    assert different(mask, segment(segmenter, micrograph(image))) < 1e-3
+    assert different(mask, segment(segmenter, micrograph(image[0]))) < 1e-3
     assert confidence.dtype == np.uint8
-    mirrored = np.pad(image, 32, mode="reflect")[None, None]
-    expected = probabilities(segmenter, mirrored)[0].amax(dim=0).numpy()[32:-32, 32:-32]
+    mirrored = np.pad(image[0], 32, mode="reflect")[None, None]
+    expected = outputs(segmenter, mirrored)[0].amax(dim=0).numpy()[32:-32, 32:-32]
     np.testing.assert_allclose(confidence, 255 * expected, atol=0.51)
     assert confidence.min() >= 255 // 3
 
@@ -150,6 +151,8 @@ def test_a_checkpoint_gives_the_segmenter_back(tmp_path):
         "classes": ["a", "b", "c"],
         "config": {"model": "unet", "widths": list(WIDTHS)},
         "sources": [record],
+        "channels": 1,
+        "spacing": [1, 1],
     }
     checkpoint.save(tmp_path / "a.pt", "segtrain", state)
     again = load_segmenter(tmp_path / "a.pt", "cpu")
@@ -168,7 +171,8 @@ def test_what_is_no_segmenter_is_refused(tmp_path):
     with pytest.raises(InputError, match="damaged"):
         load_segmenter(tmp_path / "a.pt")
     state = {"config": {"model": "unet", "widths": [4, 8]}, "classes": ["a", "b"], "sources": []}
-    weights = build("unet", 2, (4, 6), torch.device("cpu")).state_dict()
+    state |= {"channels": 1, "spacing": [1, 1]}
+    weights = build(Training(widths=(4, 6)), 1, 2, 2, torch.device("cpu")).state_dict()
     for changes in ({"network": weights}, {"config": {"model": "vnet", "widths": [4]}}, {}):
         checkpoint.save(tmp_path / "a.pt", "segtrain", state | changes)
         with pytest.raises(InputError, match=r"a\.pt: does not fit the networks"):
@@ -181,8 +185,9 @@ def test_memory_stays_bounded_whatever_the_size_of_the_image(tmp_path):
     side = 4096
     noise = np.random.default_rng(0).integers(0, 255, (side, side), np.uint8)
     write_image(tmp_path / "large.png", noise)
-    network = build("unet", 2, (16, 4), torch.device("cpu"))
+    network = build(Training(widths=(16, 4)), 1, 2, 2, torch.device("cpu"))
     state = {"config": {"model": "unet", "widths": [16, 4]}, "classes": ["a", "b"], "sources": []}
+    state |= {"channels": 1, "spacing": [1, 1]}
     state["network"] = network.state_dict()
     checkpoint.save(tmp_path / "a.pt", "segtrain", state)
     script = f"""

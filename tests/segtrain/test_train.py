@@ -18,11 +18,16 @@ from phasegen.checkpoint import LAST
 from phasegen.errors import InputError
 from phasegen.images import list_images, read_mask, read_micrograph, write_image
 from phasegen.store import digest
+from segtrain import loop, selftrain, sources
 from segtrain import train as trainer
+from segtrain.config import Training
 from segtrain.data.source import Labelled, Source
+from segtrain.loop import BEST
 from segtrain.metrics.overlap import iou
-from segtrain.predict import load_segmenter, segment
-from segtrain.train import BEST, TEACHER, Training, open_source, train
+from segtrain.predict import Segmenter, load_segmenter, segment
+from segtrain.selftrain import pseudo_labels
+from segtrain.sources import open_data
+from segtrain.train import TEACHER, train
 
 FAST = {"widths": (4, 8), "batch": 4, "patch": 32, "validation": 2, "device": "cpu"}
 LEARNING = FAST | {
@@ -78,7 +83,7 @@ def read(folder, name):
 
 def stub():
     """A segmenter whose network is never asked."""
-    return trainer.Segmenter(torch.nn.Identity(), ("a", "b"), torch.device("cpu"), ())
+    return Segmenter(torch.nn.Identity(), ("a", "b"), torch.device("cpu"), ())
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +131,7 @@ def test_it_learns_what_neither_a_threshold_nor_a_guess_can_know(learnt, real):
 
 def test_files_of_a_run(learnt, uneven, simulation):
     names = {path.name for path in learnt.iterdir() if "tfevents" not in path.name}
-    assert names == {"best.pt", "best.safetensors", "config.yaml", "last.pt"}
+    assert names == {"best.pt", "best.safetensors", "config.yaml", "last.pt", "log.jsonl"}
     assert any("tfevents" in path.name for path in learnt.iterdir())
     best = read(learnt, BEST)
     assert best["kind"] == "segtrain"
@@ -146,7 +151,7 @@ def test_safetensors_hold_the_best_weights(learnt, adapted):
 
 def test_self_training_starts_from_the_best_model(short, tmp_path, silent, monkeypatch):
     scores = iter([0.9, 0.1, 0.0])
-    monkeypatch.setattr(trainer, "validate", lambda run: next(scores))
+    monkeypatch.setattr(loop, "validate", lambda *_: next(scores))
     settings = short.model_copy(update={"adapt_steps": 1, "adapt_rate": 1e-12})
     train(settings, tmp_path / "a", silent)
     teacher, best = read(tmp_path / "a", TEACHER), read(tmp_path / "a", BEST)
@@ -171,7 +176,7 @@ def test_pseudo_labels_are_sure_predictions(learnt, real, silent):
     teacher = load_segmenter(learnt / BEST, "cpu")
     settings = Training(adapt=real.images, confidence=0.8, **FAST)
     images = list_images(real.images)
-    target = trainer.pseudo_labels(teacher, images, settings, silent)
+    target = pseudo_labels(teacher, images, settings, silent)
     assert (target.count, target.record["labels"]) == (4, "predicted")
     agreement = {0: [], 1: []}
     for index, path in enumerate(images):
@@ -189,27 +194,28 @@ def test_the_threshold_of_confidence(real, silent, monkeypatch):
     probability = np.tile(np.array([0, 177, 178, 179, 255], np.uint8), 16)
 
     def segmented(_, image):
-        return np.ones(image.shape, np.uint8), np.broadcast_to(probability, image.shape)
+        size = image.shape[1:]
+        return np.ones(size, np.uint8), np.broadcast_to(probability, size)
 
-    monkeypatch.setattr(trainer, "segment_with_confidence", segmented)
+    monkeypatch.setattr(selftrain, "segment_with_confidence", segmented)
     teacher = stub()
     settings = Training(adapt=real.images, confidence=0.7, **FAST)
-    target = trainer.pseudo_labels(teacher, list_images(real.images), settings, silent)
+    target = pseudo_labels(teacher, list_images(real.images), settings, silent)
     expected = np.broadcast_to(np.tile([0, 0, 0, 1, 1], 16), (96, 80))
     np.testing.assert_array_equal(target.load(0).weight, expected)
     assert (target.load(0).mask == 1).all()
 
 
 def test_large_unlabelled_images_are_used_in_part(tmp_path, silent, monkeypatch):
-    monkeypatch.setattr(trainer, "LABELLED", 40)
+    monkeypatch.setattr(selftrain, "LABELLED", 40)
     monkeypatch.setattr(
-        trainer, "segment_with_confidence", lambda _, x: (np.zeros(x.shape, np.uint8),) * 2
+        selftrain, "segment_with_confidence", lambda _, x: (np.zeros(x.shape[1:], np.uint8),) * 2
     )
     pixels = np.arange(50 * 70, dtype=np.uint16).reshape(50, 70)
     write_image(tmp_path / "a.tif", pixels)
     settings = Training(adapt=tmp_path, **FAST)
-    target = trainer.pseudo_labels(stub(), [tmp_path / "a.tif"], settings, silent)
-    part = target.load(0).image
+    target = pseudo_labels(stub(), [tmp_path / "a.tif"], settings, silent)
+    part = target.load(0).image[0]
     assert part.shape == (40, 40)
     # By the statistics of the whole image, not of the part.
     step = 1 / pixels.std()
@@ -225,9 +231,9 @@ def test_labels_without_weight_teach_nothing(tmp_path, silent, monkeypatch):
     def outcome(name, shown, hidden):
         mask = np.full((64, 64), shown, np.uint8)
         mask[:, 32:] = hidden
-        sample = Labelled(image, mask, weight)
-        source = Source(("a", "b"), 1, lambda _: sample, {"digest": ""})
-        monkeypatch.setattr(trainer, "open_source", lambda _: source)
+        sample = Labelled(image[None], mask, weight)
+        source = Source(("a", "b"), 1, lambda _: sample, {"digest": "", "path": "it"})
+        monkeypatch.setattr(sources, "open_sources", lambda _: [source])
         settings = Training(**FAST | {"validation": 0, "steps": 3})
         train(settings, tmp_path / name, silent)
         return read(tmp_path / name, BEST)["network"]
@@ -240,16 +246,16 @@ def test_labels_without_weight_teach_nothing(tmp_path, silent, monkeypatch):
 def test_what_is_drawn_in_either_phase(short, tmp_path, silent, monkeypatch):
     drawn, held_out, draw = [], set(), trainer.draw
 
-    def spy(source, indices, count, *rest):
+    def spy(source, indices, count, *rest, **more):
         drawn.append((source.record["labels"], count, tuple(sorted(indices))))
-        return draw(source, indices, count, *rest)
+        return draw(source, indices, count, *rest, **more)
 
-    def validate(run):
-        held_out.update(run.validation)
+    def validate(run, *_):
+        held_out.update(run.data.validation)
         return 0.5
 
     monkeypatch.setattr(trainer, "draw", spy)
-    monkeypatch.setattr(trainer, "validate", validate)
+    monkeypatch.setattr(loop, "validate", validate)
     train(short, tmp_path / "a", silent)
     others = tuple(sorted(set(range(6)) - held_out))
     assert len(others) == 4
@@ -261,8 +267,8 @@ def test_what_is_drawn_in_either_phase(short, tmp_path, silent, monkeypatch):
 def test_self_training_learns_from_both_halves_of_its_batches(short, tmp_path, silent, monkeypatch):
     seen, draw = [], trainer.draw
 
-    def marked(source, indices, count, *rest):
-        images, target, weight = draw(source, indices, count, *rest)
+    def marked(source, indices, count, *rest, **more):
+        images, target, weight = draw(source, indices, count, *rest, **more)
         return (
             torch.full_like(images, float(source.record["labels"] == "predicted")),
             target,
@@ -311,7 +317,7 @@ def test_a_teacher_of_another_run_is_refused(short, tmp_path, silent):
 
 def test_early_stopping(simulation, tmp_path, monkeypatch):
     scores = iter([0.3, 0.5, 0.5, 0.4])
-    monkeypatch.setattr(trainer, "validate", lambda run: next(scores))
+    monkeypatch.setattr(loop, "validate", lambda *_: next(scores))
     settings = Training(store=simulation, **FAST | {"validate_every": 2, "patience": 2})
     clock = Clock()
     train(settings, tmp_path / "a", clock)
@@ -394,8 +400,7 @@ def test_a_run_that_diverges_keeps_no_checkpoint(simulation, tmp_path, silent):
         ({"model": "unte"}, "model = 'unte'.*did you mean 'unet'"),
         ({"model": "transformer"}, "model = 'transformer'.*known are unet"),
         ({"step": 5}, "unknown key 'step'. Did you mean 'steps'"),
-        ({"patch": 8}, "patch = 8.*greater than or equal to 16"),
-        ({"patch": 36}, "patch = 36 is no multiple of 8"),
+        ({"patch": 4}, "patch = 4 is too small"),
         ({"widths": ()}, "widths = .*at least 1"),
         ({"widths": (0, 4)}, "widths.*greater than 0"),
         ({"batch": 1}, "batch = 1.*greater than or equal to 2"),
@@ -414,7 +419,7 @@ def test_synthetic_only_refuses_drawn_masks_before_anything_is_written(
     for store in (None, simulation):
         settings = Training(store=store, synthetic_only=True, **drawn, **SHORT)
         with pytest.raises(InputError, match="drawn masks, which --synthetic-only refuses"):
-            open_source(settings)
+            open_data(settings)
         with pytest.raises(InputError, match="--synthetic-only"):
             train(settings, tmp_path / "run", silent)
     assert list(tmp_path.iterdir()) == []
@@ -442,12 +447,30 @@ def test_a_run_without_validation_keeps_its_last_state(simulation, tmp_path, sil
         ((), "has no data"),
         (("images",), "needs both --images and --masks"),
         (("masks",), "needs both --images and --masks"),
-        (("store", "images", "masks"), r"sim\.zarr: is given besides --images and --masks"),
     ],
 )
 def test_data_must_be_given_once(given, message, simulation, real, tmp_path, silent):
     known = {"store": simulation, **real._asdict()}
     settings = Training(**{name: known[name] for name in given}, **SHORT)
+    with pytest.raises(InputError, match=message):
+        train(settings, tmp_path / "run", silent)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"patch": 33}, "patch 33: has a side that is no multiple of 2"),
+        ({"patch": (32, 32, 32)}, r"sim\.zarr: has 2 axes, the patch 3"),
+        ({"class_weights": (1,)}, "class_weights: are 1 numbers for 2 classes"),
+        ({"freeze": ("encoder",)}, "freeze: names 'encoder'.*Its parts are first, down"),
+        ({"mix": (0.5, 0.5)}, "--mix: names 2 shares for 1 sources"),
+        ({"shots": 5}, "5 are asked for"),
+        ({"data": ("nothing:there",)}, "'nothing' is no known format"),
+    ],
+)
+def test_settings_that_do_not_fit_the_data(change, message, simulation, tmp_path, silent):
+    settings = Training(store=simulation, **SHORT | change)
     with pytest.raises(InputError, match=message):
         train(settings, tmp_path / "run", silent)
     assert list(tmp_path.iterdir()) == []
@@ -486,6 +509,6 @@ def test_starting_afresh(simulation, tmp_path, silent):
 
 def test_too_few_images_to_hold_some_out(simulation, tmp_path, silent):
     settings = Training(store=simulation, **SHORT | {"validation": 6})
-    with pytest.raises(InputError, match=r"has 6 images, of which 6 are held out"):
+    with pytest.raises(InputError, match=r"has 6 images: 6 are held out, none is left"):
         train(settings, tmp_path / "run", silent)
     assert list(tmp_path.iterdir()) == []

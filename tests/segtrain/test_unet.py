@@ -23,7 +23,7 @@ def test_number_of_parameters():
 
 
 def test_the_names_of_a_configuration_build_it():
-    assert isinstance(MODELS["unet"](1, 2, (4, 8)), UNet)
+    assert isinstance(MODELS["unet"](1, 2, (4, 8), 2), UNet)
 
 
 @pytest.mark.parametrize(("widths", "multiple"), [((4,), 1), ((4, 8), 2), ((2, 3, 4, 5), 8)])
