@@ -1,7 +1,7 @@
 """``segtrain``: train segmentation on synthetic or real data, evaluate it, use it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,11 +11,13 @@ from phasegen.images import list_images
 from phasegen.store import open_store
 from segtrain.adapt import STAGES, TRAINED
 from segtrain.adapt import adapt as fit_to
-from segtrain.config import Training
+from segtrain.config import CLASSES, Training
 from segtrain.evaluate import evaluate_folder, evaluate_source, predict_folder
 from segtrain.findings import image_table, score_table, write_evaluation
 from segtrain.loop import BEST
 from segtrain.predict import Segmenter, load_segmenter
+from segtrain.sources import open_source
+from segtrain.targets import TARGETS
 from segtrain.train import train
 
 app = common.app("segtrain", "Train segmentation without hand-drawn labels, and score it.")
@@ -37,6 +39,15 @@ def train_command(
     ] = None,
     images: Annotated[Path | None, typer.Option(help="Real images, with --masks.")] = None,
     masks: Annotated[Path | None, typer.Option(help="Drawn masks.")] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(help="More data: a store, or FORMAT:PATH[,OPTION=VALUE...]; repeatable."),
+    ] = None,
+    mix: Annotated[str | None, typer.Option(help="Shares of the sources, such as 0.8,0.2.")] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(help=f"What is learned: classes, {', '.join(TARGETS)} [default: classes]."),
+    ] = None,
     adapt: Annotated[
         Path | None,
         typer.Option(help="Unlabelled images to adapt to [default: those the store imitates]."),
@@ -47,7 +58,12 @@ def train_command(
     seed: Annotated[int | None, typer.Option(help="Seed [default: 0].")] = None,
     model: Annotated[str | None, typer.Option(help="Network [default: unet].")] = None,
     loss: Annotated[str | None, typer.Option(help="Loss [default: ce-dice].")] = None,
-    patch: Annotated[int | None, typer.Option(help="Side of a patch [default: 128].")] = None,
+    patch: Annotated[
+        str | None, typer.Option(help="Side of a patch, or Z,Y,X of a volume's [default: 128].")
+    ] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Checkpoint to start from: fine-tuning.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     config: Annotated[Path | None, typer.Option(help="TOML or YAML file.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE; repeatable.")] = None,
@@ -69,28 +85,35 @@ def train_command(
         store=store,
         images=images,
         masks=masks,
+        data=data,
+        mix=_numbers(mix, "--mix", float),
+        target=target,
+        start=start,
         synthetic_only=synthetic_only or None,
         adapt=adapt,
         steps=steps,
         seed=seed,
         model=model,
         loss=loss,
-        patch=patch,
+        patch=_numbers(patch, "--patch", int),
         device=device,
     )
-    if settings.store is None and settings.images is None and settings.masks is None:
+    if not (settings.store or settings.images or settings.masks or settings.data):
         settings = settings.model_copy(update={"store": STORE})
     if no_adapt:
         settings = settings.model_copy(update={"adapt": None})
-    elif settings.adapt is None and settings.store is not None:
+    elif settings.adapt is None and settings.store is not None and settings.target == CLASSES:
         settings = settings.model_copy(update={"adapt": _imitated(settings.store)})
     print(train(settings, out, common.progress, overwrite))
 
 
 @app.command()
 def evaluate(
-    images: Annotated[Path, typer.Option(help="Folder of real images.")],
-    masks: Annotated[Path, typer.Option(help="Folder of their masks.")],
+    images: Annotated[Path | None, typer.Option(help="Folder of real images.")] = None,
+    masks: Annotated[Path | None, typer.Option(help="Folder of their masks.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Other data: a store, or FORMAT:PATH[,OPTION=VALUE...].")
+    ] = None,
     checkpoint: Checkpoint = RUN / BEST,
     tolerance: Annotated[float, typer.Option(min=0, help="Of boundary F1, pixels.")] = 2.0,
     out: Annotated[
@@ -100,8 +123,17 @@ def evaluate(
 ) -> None:
     """Score a model on labelled images: table, JSON, CSV and an HTML report."""
     segmenter = load_segmenter(checkpoint, device)
-    with common.progress("evaluate", len(list_images(images))) as advance:
-        result = evaluate_folder(segmenter, images, masks, tolerance, advance)
+    if data is not None and images is None and masks is None:
+        source = open_source(data, 1, segmenter.target != CLASSES, segmenter.axes)
+        with common.progress("evaluate", source.count) as advance:
+            result = evaluate_source(segmenter, source, tolerance, advance)
+    elif images is not None and masks is not None and data is None:
+        with common.progress("evaluate", len(list_images(images))) as advance:
+            result = evaluate_folder(segmenter, images, masks, tolerance, advance)
+    else:
+        raise InputError(
+            "evaluate", "needs labelled images", "Give --images and --masks, or --data"
+        )
     target = out or checkpoint.parent / "evaluation"
     report = write_evaluation(target, result, segmenter, tolerance)
     common.table(*image_table(result))
@@ -148,6 +180,18 @@ def _adapted(segmenter: Segmenter, folder: Path) -> Segmenter:
         ],
     )
     return result.segmenter
+
+
+def _numbers(text: str | None, option: str, kind: type[int] | type[float]) -> Any:
+    """One number, or several with commas between; None stays."""
+    if text is None:
+        return None
+    try:
+        values = tuple(kind(word) for word in text.split(","))
+    except ValueError:
+        remedy = "Give numbers, with commas between"
+        raise InputError(option, f"is {text!r}", remedy) from None
+    return values[0] if kind is int and len(values) == 1 else values
 
 
 def _word(kept: bool) -> str:

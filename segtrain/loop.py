@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from phasegen import checkpoint, devices
 from phasegen.errors import InputError
@@ -19,6 +18,7 @@ from segtrain.data.patches import Batch
 from segtrain.decode import decode
 from segtrain.log import Log
 from segtrain.losses import FIELD_LOSSES, LOSSES, Loss
+from segtrain.losses.diffusion import DeepSupervision
 from segtrain.losses.pde import Regularised
 from segtrain.metrics.instance import overlaps, panoptic_quality
 from segtrain.metrics.overlap import iou
@@ -166,25 +166,6 @@ def loss_at(config: Training, progress: float) -> Loss:
     return replace(loss, strength=rise * config.prior_weight, eps=config.prior_width)
 
 
-def supervise(
-    loss: Loss, output: Tensor | tuple[Tensor, ...], target: Tensor, weight: Tensor
-) -> Tensor:
-    """A loss of one output, or of several at ever coarser resolution (deep supervision).
-
-    Each counts half as much as the finer one before it; the weights sum to 1 (Isensee et al.,
-    nnU-Net, 2021). Targets are taken at the nearest pixel.
-    """
-    if isinstance(output, Tensor):
-        return loss(output, target, weight)
-    total, shares = output[0].new_zeros(()), 0.0
-    for level, coarse in enumerate(output):
-        size = coarse.shape[2:]
-        there, w = (F.interpolate(part[:, None].float(), size)[:, 0] for part in (target, weight))
-        total = total + 0.5**level * loss(coarse, there.to(target.dtype), w)
-        shares += 0.5**level
-    return total / shares
-
-
 def validate(run: Run, network: nn.Module, show: Callable[..., None] = lambda *_: None) -> float:
     """Mean score on the middle of the held-out images; 0 if there are none.
 
@@ -235,7 +216,7 @@ def _loss(run: Run, forward: Any, criterion: Loss, batch: tuple[Tensor, ...]) ->
         weight = weight * torch.tensor(run.config.class_weights, device=weight.device)[target]
     with devices.autocast(run.device):
         output = forward(images.contiguous(memory_format=layout(run.data.source.axes)))
-    return supervise(criterion, output, target, weight)
+    return DeepSupervision(criterion)(output, target, weight)
 
 
 def _too_large(run: Run, criterion: Loss, batch: tuple[Tensor, ...]) -> InputError:

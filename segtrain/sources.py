@@ -99,7 +99,7 @@ def open_sources(config: Training) -> list[Source]:
         found.append(from_store(config.store, config.patch, instances))
     if config.images and config.masks:
         found.append(from_folders(config.images, config.masks, config.patch, config.classes))
-    found += [_open(text, config, instances) for text in config.data]
+    found += [open_source(text, config.patch, instances) for text in config.data]
     if not found:
         raise InputError("training", "has no data", "Give --store, --images and --masks, or --data")
     for source in found:
@@ -112,10 +112,20 @@ def open_sources(config: Training) -> list[Source]:
     return found
 
 
-def _open(text: str, config: Training, instances: bool) -> Source:
+def open_source(
+    text: str, patch: int | tuple[int, ...], instances: bool, axes: int | None = None
+) -> Source:
+    """The data that a store's path or ``FORMAT:PATH[,OPTION=VALUE...]`` names.
+
+    Raises
+    ------
+    InputError
+        As the format's reader does.
+    """
+    sides = (patch,) * axes if axes and isinstance(patch, int) else patch
     if ":" in text:
-        return open_format(text, config.patch)
-    return from_store(Path(text), config.patch, instances)
+        return open_format(text, sides)
+    return from_store(Path(text), sides, instances)
 
 
 def _suited(source: Source, config: Training) -> Source:

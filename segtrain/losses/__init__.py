@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from segtrain.losses.diffusion import flux_divergence, implicit_deviation
 from segtrain.losses.field import absolute_error, squared_error
 from segtrain.losses.overlap import cross_entropy_dice
 from segtrain.losses.pde import (
@@ -21,6 +22,8 @@ LOSSES: dict[str, Loss] = {
     "ce-dice+interface": Regularised(cross_entropy_dice, interface_energy),
     "ce-dice+reaction": Regularised(cross_entropy_dice, reaction_diffusion),
     "ce-dice+variation": Regularised(cross_entropy_dice, total_variation),
+    "ce-dice+implicit": Regularised(cross_entropy_dice, implicit_deviation),
+    "ce-dice+flux": Regularised(cross_entropy_dice, flux_divergence),
 }
 """Losses of classes."""
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from segtrain.losses.pde import WIDTH, Regularised, _jumps, _mean, _prepared
+from segtrain.losses.pde import WIDTH, Regularised, jumps, prepared, weighted_mean
 
 SWEEPS = 1
 """Sweeps of an implicit step by default, as many as the paper's layer has."""
@@ -55,16 +55,16 @@ def implicit_deviation(
     ValueError
         If the shapes do not belong together.
     """
-    u, weight = _prepared(u, weight)
+    u, weight = prepared(u, weight)
     tau = eps**2 / 4
     neighbours = _degree(weight)
     v = u
     for _ in range(sweeps):
         residual = u - v
         for axis in range(2, u.ndim):
-            residual = residual + tau * _jumps(v, weight, axis).diff(dim=axis)
+            residual = residual + tau * jumps(v, weight, axis).diff(dim=axis)
         v = v + residual / (1 + tau * neighbours)
-    return _mean((u - v).square(), weight)
+    return weighted_mean((u - v).square(), weight)
 
 
 def flux_divergence(u: Tensor, weight: Tensor | None = None, eps: float = WIDTH) -> Tensor:
@@ -94,12 +94,12 @@ def flux_divergence(u: Tensor, weight: Tensor | None = None, eps: float = WIDTH)
     ValueError
         If the shapes do not belong together.
     """
-    u, weight = _prepared(u, weight)
+    u, weight = prepared(u, weight)
     divergence = torch.zeros_like(u)
     for axis in range(2, u.ndim):
-        jumps = _jumps(u, weight, axis)
-        divergence = divergence + (jumps / (1 + (eps * jumps).square())).diff(dim=axis)
-    return _mean(divergence.square(), weight)
+        steps = jumps(u, weight, axis)
+        divergence = divergence + (steps / (1 + (eps * steps).square())).diff(dim=axis)
+    return weighted_mean(divergence.square(), weight)
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def _degree(weight: Tensor) -> Tensor:
         shape = [1] * weight.ndim
         shape[axis] = weight.shape[axis]
         ramp = torch.arange(weight.shape[axis], device=weight.device, dtype=weight.dtype)
-        open_faces = _jumps(ramp.view(shape).expand_as(weight), weight, axis)
+        open_faces = jumps(ramp.view(shape).expand_as(weight), weight, axis)
         n = weight.shape[axis]
         degree = degree + open_faces.narrow(axis, 0, n) + open_faces.narrow(axis, 1, n)
     return degree

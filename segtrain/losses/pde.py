@@ -59,14 +59,14 @@ def interface_energy(u: Tensor, weight: Tensor | None = None, eps: float = WIDTH
     ValueError
         If the shapes do not belong together.
     """
-    u, weight = _prepared(u, weight)
+    u, weight = prepared(u, weight)
     steep = torch.zeros_like(u)
     for axis in range(2, u.ndim):
-        squares = _jumps(u, weight, axis).square()
+        squares = jumps(u, weight, axis).square()
         # Half of the two faces of a pixel, so that every face counts once.
         steep = steep + (squares.narrow(axis, 0, u.shape[axis]) + _after(squares, axis)) / 2
     well = (u * (1 - u)).square()
-    return _mean(eps / 2 * steep + well / eps, weight)
+    return weighted_mean(eps / 2 * steep + well / eps, weight)
 
 
 def reaction_diffusion(
@@ -101,11 +101,11 @@ def reaction_diffusion(
     ValueError
         If the shapes do not belong together.
     """
-    u, weight = _prepared(u, weight)
+    u, weight = prepared(u, weight)
     residual = u * (1 - u) * (u - threshold)
     for axis in range(2, u.ndim):
-        residual = residual + eps**2 / 4 * _jumps(u, weight, axis).diff(dim=axis)
-    return _mean(residual.square(), weight)
+        residual = residual + eps**2 / 4 * jumps(u, weight, axis).diff(dim=axis)
+    return weighted_mean(residual.square(), weight)
 
 
 def total_variation(u: Tensor, weight: Tensor | None = None, eps: float = WIDTH) -> Tensor:
@@ -133,9 +133,9 @@ def total_variation(u: Tensor, weight: Tensor | None = None, eps: float = WIDTH)
     ValueError
         If the shapes do not belong together.
     """
-    u, weight = _prepared(u, weight)
-    squares = [_after(_jumps(u, weight, axis), axis).square() for axis in range(2, u.ndim)]
-    return _mean((torch.stack(squares).sum(dim=0) + KINK**2).sqrt() - KINK, weight)
+    u, weight = prepared(u, weight)
+    squares = [_after(jumps(u, weight, axis), axis).square() for axis in range(2, u.ndim)]
+    return weighted_mean((torch.stack(squares).sum(dim=0) + KINK**2).sqrt() - KINK, weight)
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ class Regularised:
         return self.data(logits, target, weight) + self.strength / 2 * prior
 
 
-def _prepared(u: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+def prepared(u: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
     """Field in float32 at least and weights (B, 1, [Z,] Y, X) of its type."""
     expected = (u.shape[0], *u.shape[2:])
     if weight is None:
@@ -182,13 +182,13 @@ def _prepared(u: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
     return u, weight.to(u.dtype).unsqueeze(1)
 
 
-def _jumps(u: Tensor, weight: Tensor, axis: int) -> Tensor:
+def jumps(u: Tensor, weight: Tensor, axis: int) -> Tensor:
     """Differences across the n + 1 faces of n pixels; 0 at the border and next to weight 0."""
-    jumps = _padded(u, axis).diff(dim=axis)
+    steps = _padded(u, axis).diff(dim=axis)
     outside = _padded(weight == 0, axis)
-    n = jumps.shape[axis]
+    n = steps.shape[axis]
     closed = outside.narrow(axis, 0, n) | outside.narrow(axis, 1, n)
-    return jumps.masked_fill(closed, 0)
+    return steps.masked_fill(closed, 0)
 
 
 def _padded(x: Tensor, axis: int) -> Tensor:
@@ -201,6 +201,7 @@ def _after(faces: Tensor, axis: int) -> Tensor:
     return faces.narrow(axis, 1, faces.shape[axis] - 1)
 
 
-def _mean(density: Tensor, weight: Tensor) -> Tensor:
+def weighted_mean(density: Tensor, weight: Tensor) -> Tensor:
+    """Mean over the pixels by their weights; 0 if all of these are."""
     total = weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
     return (weight * density).sum() / total

@@ -1,13 +1,18 @@
 """Networks: one file each, one line here."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from torch import nn
 
 from phasegen.errors import InputError
+from segtrain.models.es_unet import ESUNet
 from segtrain.models.ma_unet import MAUNet
+from segtrain.models.monai_baselines import swin_unetr, vnet
+from segtrain.models.pde3d_unet import DESIGNS, PDE3DUNet
 from segtrain.models.pde_unet import PDEUNet
 from segtrain.models.unet import UNet
+from segtrain.models.unet3d import UNet3D
 
 Build = Callable[[int, int, Sequence[int], int], nn.Module]
 """``(channels, outputs, widths, axes) -> network``.
@@ -22,9 +27,8 @@ def planar(network: Callable[[int, int, Sequence[int]], nn.Module]) -> Build:
 
     def build(channels: int, outputs: int, widths: Sequence[int], axes: int) -> nn.Module:
         if axes != 2:
-            name = network.__name__
             raise InputError(
-                f"model {name}", "is for images, not volumes", "Choose another --model"
+                "--model", "is for images, not volumes", "Choose unet3d, pde3d-unet, ..."
             )
         return network(channels, outputs, widths)
 
@@ -35,4 +39,9 @@ MODELS: dict[str, Build] = {
     "unet": planar(UNet),
     "pde-unet": planar(PDEUNet),
     "ma-unet": MAUNet,
+    "unet3d": UNet3D,
+    **{name: partial(PDE3DUNet, design=design) for name, design in DESIGNS.items()},
+    "es-unet": ESUNet,
+    "vnet": vnet,
+    "swin-unetr": swin_unetr,
 }
