@@ -41,11 +41,11 @@ ROWS = {
     "cut": ("runs/cut/teacher.pt", ()),
     "cyclegan, structure loss": (
         "runs/tied/best.pt",
-        (SIMULATE, TIED, TRAIN.format("tied")),
+        (SIMULATE, TIED, TRAIN.format("tied") + " --no-adapt"),
     ),
     "cyclegan, no geometry loss": (
         "runs/free/best.pt",
-        (SIMULATE, FREE, TRAIN.format("free")),
+        (SIMULATE, FREE, TRAIN.format("free") + " --no-adapt"),
     ),
     "supervised, 10 labelled images": ("runs/supervised/best.pt", (DRAWN + CLASSES,)),
     "simulation only": (
