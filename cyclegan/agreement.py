@@ -1,7 +1,6 @@
 """What should be known before a translation starts: does the simulation fit the real folder?"""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 from cyclegan.gap.morphology import describe_shapes, sizes, wavelength_of
 from cyclegan.gap.pictures import SCENE, middle, shape_of
 from cyclegan.real import RealFolder
+from phasegen.images import spread
 from phasegen.store import Store
 
 SEEN = 6
@@ -41,19 +41,13 @@ def find_disagreements(real: RealFolder, source: Store) -> list[str]:
 
 def size_ratio(scenes: Sequence[NDArray[np.float32]], source: Store) -> float:
     """Size of the simulated structures over that of the real ones (`gap.morphology`)."""
-    real = describe_shapes([middle(scene, SCENE) for scene in _some(scenes)])
+    real = describe_shapes([middle(scene, SCENE) for scene in spread(scenes, SEEN)])
     size = float(np.median(sizes(real)))
     simulated = []
-    for index in _some(source.complete()):
-        sample = source.read(int(index))
+    for index in spread(source.complete().tolist(), SEEN):
+        sample = source.read(index)
         image, mask = sample.grey, sample.mask
         if image.ndim == 3:
             image, mask = image[len(image) // 2], mask[len(mask) // 2]
         simulated.append(shape_of(middle(image, SCENE), middle(mask, SCENE)))
     return float(np.median(sizes(describe_shapes(simulated, wavelength_of(real), size)))) / size
-
-
-def _some(items: Any) -> list[Any]:
-    """Up to `SEEN` of them, evenly spread."""
-    chosen = np.unique(np.linspace(0, len(items) - 1, min(SEEN, len(items))).round().astype(int))
-    return [items[index] for index in chosen]

@@ -1,10 +1,10 @@
 """Read any micrograph as grey values with its info bar found; read masks; write both atomically."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import imagecodecs
 import numpy as np
@@ -14,6 +14,8 @@ from PIL import Image
 
 from phasegen.errors import InputError
 from phasegen.files import written_whole
+
+T = TypeVar("T")
 
 TIFF = (".tif", ".tiff")
 JPEG = (".jpg", ".jpeg")
@@ -118,6 +120,12 @@ def list_images(folder: Path) -> list[Path]:
             folder, "holds no image", f"Give a folder with files of type {', '.join(SUFFIXES)}"
         )
     return images
+
+
+def spread(items: Sequence[T], most: int) -> list[T]:
+    """Up to `most` of some items, evenly spread, the first and the last among them."""
+    chosen = np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)
+    return [items[index] for index in chosen.tolist()]
 
 
 def digest_files(paths: Iterable[Path]) -> str:

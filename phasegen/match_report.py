@@ -14,7 +14,7 @@ from phasegen.calibrate import Match
 from phasegen.coverage import fits, values
 from phasegen.descriptors import Descriptors
 from phasegen.files import make_folder, written_whole
-from phasegen.images import grey_range, normalise, write_image
+from phasegen.images import grey_range, normalise, spread, write_image
 
 Array = NDArray[Any]
 Curve = tuple[Array, Array]
@@ -111,7 +111,7 @@ def picture(match: Match) -> NDArray[np.uint8]:
     for title, ink, pictures in strips:
         draw.text((GAP, top), title, ink, _font(18))
         top += 28
-        for column, grey in enumerate(_spread(pictures, PATCHES)):
+        for column, grey in enumerate(spread(pictures, PATCHES)):
             sheet.paste(_patch(grey, side), (GAP + column * (PATCH + GAP), top))
         top += PATCH + GAP
     charts = [
@@ -129,12 +129,6 @@ def picture(match: Match) -> NDArray[np.uint8]:
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
-
-
-def _spread(pictures: Sequence[Array], number: int) -> list[Array]:
-    """Up to `number` of them, evenly spaced."""
-    chosen = np.linspace(0, len(pictures) - 1, min(len(pictures), number)).round().astype(int)
-    return [pictures[i] for i in chosen]
 
 
 def _shown(match: Match) -> int:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from phasegen import devices
-from phasegen.images import list_images, read_micrograph
+from phasegen.images import list_images, read_micrograph, spread
 from segtrain.data.source import describe_masks
 from segtrain.predict import Segmenter, View, scaled
 
@@ -112,11 +112,9 @@ def adapt(
 
 def read_scenes(folder: Path) -> list[Scene]:
     """The middle of up to `SEEN` images, spread over the folder."""
-    paths = list_images(folder)
-    chosen = np.unique(np.linspace(0, len(paths) - 1, min(SEEN, len(paths))).round().astype(int))
     scenes = []
-    for index in chosen:
-        scene = read_micrograph(paths[index]).scene
+    for path in spread(list_images(folder), SEEN):
+        scene = read_micrograph(path).scene
         spans = [slice(max(0, (n - SIDE) // 2), (n + SIDE) // 2) for n in scene.shape]
         scenes.append(scene[spans[0], spans[1]])
     return scenes

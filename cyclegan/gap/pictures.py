@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cyclegan.marks import clean_rectangles, find_marks
 from cyclegan.real import HEADROOM
 from phasegen.errors import InputError
-from phasegen.images import grey_range, list_images, normalise, read_micrograph
+from phasegen.images import grey_range, list_images, normalise, read_micrograph, spread
 from phasegen.pixel_size import read_pixel_size
 from phasegen.store import open_store
 
@@ -107,17 +107,17 @@ def read_pictures(
         pixel_size = pixel_size or _median([read_pixel_size(file) for file in files])
     if total < 2:
         raise InputError(path, f"holds {total} image", "Give at least two, better five")
-    chosen = np.unique(np.linspace(0, total - 1, min(total, MOST_IMAGES)).round().astype(int))
+    chosen = spread(range(total), MOST_IMAGES)
     names, patches, scenes, shapes = [], [], [], []
     found = _from_store(path, chosen, patch) if is_store else _from_folder(path, chosen, patch)
-    for index, (name, grey, step, mask) in zip(chosen.tolist(), found, strict=True):
+    for index, (name, grey, step, mask) in zip(chosen, found, strict=True):
         rng = np.random.default_rng((seed, index))
         low, high = grey_range(grey)
         if low == high:
             raise InputError(f"{path}: {name}", "shows nothing", "Leave it out")
         margin = HEADROOM * (high - low)
-        spread = grey + step * rng.random(grey.shape, np.float32)
-        scene = np.clip(normalise(spread, low - margin, high + step + margin), 0, 1)
+        continuous = grey + step * rng.random(grey.shape, np.float32)
+        scene = np.clip(normalise(continuous, low - margin, high + step + margin), 0, 1)
         corners = [[int(rng.integers(n - patch + 1)) for n in scene.shape] for _ in range(number)]
         names.append(name)
         patches.append(np.stack([scene[y : y + patch, x : x + patch] for y, x in corners]))
@@ -150,7 +150,7 @@ def shape_of(scene: Array, mask: NDArray[np.uint8]) -> Array:
 
 
 def _from_store(
-    path: Path, chosen: NDArray[np.intp], patch: int
+    path: Path, chosen: Sequence[int], patch: int
 ) -> Iterator[tuple[str, Array, float, NDArray[np.uint8] | None]]:
     """Name, grey values, their step and the mask, if there is one."""
     store = open_store(path)
@@ -161,7 +161,7 @@ def _from_store(
             f"has samples of {rows} x {columns} pixels, smaller than the patch size of {patch}",
             "Give a store of larger samples or a smaller --patch",
         )
-    for index in chosen.tolist():
+    for index in chosen:
         image = store.load("image", index)[0]
         mask = store.load("mask", index)
         if image.ndim == 3:
@@ -170,10 +170,10 @@ def _from_store(
 
 
 def _from_folder(
-    path: Path, chosen: NDArray[np.intp], patch: int
+    path: Path, chosen: Sequence[int], patch: int
 ) -> Iterator[tuple[str, Array, float, None]]:
     images = list_images(path)
-    for index in chosen.tolist():
+    for index in chosen:
         micrograph = read_micrograph(images[index], min_size=patch)
         clean = clean_rectangles(find_marks(micrograph.scene), patch)
         # Where marks are everywhere, they are what the images look like.

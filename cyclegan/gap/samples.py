@@ -13,6 +13,7 @@ from cyclegan.gap.features import Statistics, measure
 from cyclegan.gap.pictures import Pictures, middle
 from cyclegan.gap.responses import Extractor
 from phasegen.descriptors import Descriptors
+from phasegen.images import spread
 
 Array = NDArray[Any]
 
@@ -69,7 +70,7 @@ def measure_samples(
         statistics = measure(flat)
         names, bank = statistics.bank()
         features = {BANK: bank} | {name: extract(flat) for name, extract in networks.items()}
-        shapes = [middle(shape, side) for shape in _some(one.shapes)]
+        shapes = [middle(shape, side) for shape in spread(one.shapes, DESCRIBED)]
         samples.append(
             Sample(
                 pictures=one,
@@ -91,13 +92,6 @@ def measure_samples(
         )
         for one in samples
     ]
-
-
-def _some(pictures: Sequence[Array]) -> list[Array]:
-    """At most `DESCRIBED` of them, evenly spaced."""
-    total = len(pictures)
-    chosen = np.linspace(0, total - 1, min(total, DESCRIBED)).round().astype(int)
-    return [pictures[i] for i in chosen]
 
 
 def part(sample: Sample, images: Array, described: Array) -> Sample:

@@ -17,6 +17,7 @@ from phasegen.images import (
     list_images,
     normalise,
     read_micrograph,
+    spread,
 )
 from tests.phasegen.pictures import (
     COLOUR,
@@ -200,3 +201,11 @@ def test_sparse_image_falls_back_to_its_extremes() -> None:
     scene = np.zeros((100, 100), np.float32)
     scene[3, 3] = 5
     assert grey_range(scene) == (0.0, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("count", "most", "expected"),
+    [(0, 3, []), (1, 3, [0]), (3, 3, [0, 1, 2]), (9, 3, [0, 4, 8]), (5, 1, [0])],
+)
+def test_some_of_many_are_evenly_spread(count, most, expected):
+    assert spread(range(count), most) == expected
