@@ -9,7 +9,6 @@ import typer
 
 from cli import common
 from cli.gap import gap
-from cyclegan import distributed
 from cyclegan.model import fit_model, load_model
 from cyclegan.settings import FULL, Translation
 from cyclegan.translate import (
@@ -20,6 +19,7 @@ from cyclegan.translate import (
     translate_folder,
     translate_store,
 )
+from phasegen import distributed
 from phasegen.errors import InputError
 from phasegen.files import written_whole
 from phasegen.store import open_store

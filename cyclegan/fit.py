@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from cyclegan import distributed, losses, watch
+from cyclegan import losses, watch
 from cyclegan.augment import adjust, augment
 from cyclegan.batches import Pair, draw, from_pool, shade
 from cyclegan.networks import discriminator, segmenter
 from cyclegan.objectives import OBJECTIVES
 from cyclegan.settings import Translation
-from phasegen import checkpoint, devices
+from phasegen import checkpoint, devices, distributed
 from phasegen.errors import InputError
 
 logger = logging.getLogger(__name__)

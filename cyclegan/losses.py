@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from cyclegan import distributed
+from phasegen import distributed
 
 
 def adversarial(scores: Tensor, target: float) -> Tensor:

@@ -16,7 +16,6 @@ from pydantic import ValidationError
 from skimage.exposure import match_histograms
 from torch import Tensor
 
-from cyclegan import distributed
 from cyclegan.agreement import find_disagreements
 from cyclegan.batches import Pair
 from cyclegan.fda import cut, exchange
@@ -25,7 +24,7 @@ from cyclegan.networks import Generator, towards_real
 from cyclegan.real import read_real
 from cyclegan.settings import Translation
 from cyclegan.variation import shares, vary
-from phasegen import checkpoint, devices
+from phasegen import checkpoint, devices, distributed
 from phasegen.errors import InputError
 from phasegen.store import Store, digest, open_store
 from phasegen.tiles import apply_tiled

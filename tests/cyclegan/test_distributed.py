@@ -11,9 +11,8 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from cyclegan import distributed
 from cyclegan.fit import fit
-from phasegen import devices
+from phasegen import devices, distributed
 from tests.cyclegan.specimens import SCENES, SIMULATED, eager, silent
 from tests.cyclegan.two_processes import config, in_single_precision
 

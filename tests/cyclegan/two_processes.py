@@ -6,9 +6,8 @@ from pathlib import Path
 import torch
 
 import cyclegan.fit as fit_module
-from cyclegan import distributed
 from cyclegan.fit import KIND, fit
-from phasegen import checkpoint, devices
+from phasegen import checkpoint, devices, distributed
 from phasegen.errors import InputError
 from tests.cyclegan.specimens import (
     SCENES,
