@@ -1,16 +1,14 @@
-"""Batches of random patches, a function of (seed, step) alone, so that runs resume exactly."""
+"""Batches of random patches, functions of (seed, step) alone, so that runs resume exactly."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import torch
-from kornia import augmentation as K
-from kornia.constants import DataKey, Resample
 from numpy.typing import NDArray
 from torch import Tensor
 
+from segtrain.data.augment import augment
 from segtrain.data.source import Labelled, Source
-from segtrain.data.volumes import augment_volumes
 
 MARGIN = 1.5
 """Patches are cut larger by this factor, so that rotation and scaling seldom need padding."""
@@ -22,27 +20,6 @@ Targets are class indices (int64) or a field (float32).
 """
 
 
-def augmentation(patch: Sequence[int], smooth: bool = False) -> K.AugmentationSequential:
-    """Geometry for image, target and weight together, grey values for the image.
-
-    A `smooth` target, a field, is interpolated; class indices are not.
-    """
-    resample = {"resample": Resample.BILINEAR, "align_corners": None}
-    return K.AugmentationSequential(
-        K.RandomAffine(
-            degrees=180.0, scale=(0.75, 1.33), padding_mode="reflection", p=0.7, keepdim=True
-        ),
-        K.CenterCrop(tuple(patch), keepdim=True),
-        K.RandomHorizontalFlip(p=0.5, keepdim=True),
-        K.RandomVerticalFlip(p=0.5, keepdim=True),
-        K.RandomGaussianBlur((5, 5), (0.3, 1.2), p=0.3, keepdim=True),
-        K.RandomContrast((0.7, 1.4), clip_output=False, p=0.5, keepdim=True),
-        K.RandomGaussianNoise(std=0.2, p=0.3, keepdim=True),
-        data_keys=["input", "mask", "mask"],
-        extra_args={DataKey.MASK: resample} if smooth else None,
-    )
-
-
 def draw(
     source: Source,
     indices: Sequence[int],
@@ -52,8 +29,12 @@ def draw(
     *,
     shares: Sequence[float] | None = None,
     foreground: float = 0.0,
+    first: int = 0,
 ) -> Batch:
     """A batch of `count` random augmented patches from the images `indices` of a source.
+
+    A patch is drawn from (*seed, its number), so that the first four of a batch of eight are the
+    batch of four, whichever process draws them.
 
     Parameters
     ----------
@@ -65,24 +46,20 @@ def draw(
         Chance of every index; equal if left out.
     foreground : float
         Share of the patches that are centred on a pixel that is not background, 0..1.
+    first : int
+        Number of the first patch.
     """
-    rng = np.random.default_rng(seed)
     sides = (patch,) * source.axes if isinstance(patch, int) else tuple(patch)
     reach = tuple(int(MARGIN * side) for side in sides)
-    cuts = []
-    for _ in range(count):
+    patches = []
+    for number in range(first, first + count):
+        rng = np.random.default_rng((*seed, number))
         sample = source.load(int(rng.choice(indices, p=shares)))
         around = sample.mask if foreground and rng.random() < foreground else None
-        cuts.append(_cut(sample, reach, rng, around))
-    images, targets, weights = (torch.stack(parts) for parts in zip(*cuts, strict=True))
-    smooth = cuts[0][1].is_floating_point()
-    targets = targets.float()
-    # Augmentation draws from the global generator.
-    torch.manual_seed(int(rng.integers(2**62)))
-    if source.axes == 2:
-        images, targets, weights = augmentation(sides, smooth)(images, targets, weights)
-    else:
-        images, targets, weights = augment_volumes(images, targets, weights, sides, smooth)
+        image, target, weight = _cut(sample, reach, rng, around)
+        smooth = target.is_floating_point()
+        patches.append(augment(image, target.float(), weight, sides, smooth, rng))
+    images, targets, weights = (torch.stack(parts) for parts in zip(*patches, strict=True))
     return images, targets[:, 0] if smooth else targets[:, 0].long(), weights[:, 0]
 
 
