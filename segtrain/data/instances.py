@@ -1,5 +1,6 @@
 """Folders of images with label images: Data Science Bowl nuclei, BBBC050 volumes and their like."""
 
+import hashlib
 import math
 from collections.abc import Sequence
 from functools import lru_cache
@@ -16,9 +17,24 @@ from segtrain.data.source import Labelled, Source, standardise
 CLASSES = ("background", "instance")
 """What the two kinds of pixel of an instance source are called."""
 
+PARTS = {"train": (0, 70), "validation": (70, 80), "test": (80, 100), "all": (0, 100)}
+"""Percentiles of `percentile` from and below which an image belongs to a part."""
+
+
+def percentile(name: str) -> int:
+    """Where an image falls in the division into parts: SHA-256 of its name without suffix, mod 100.
+
+    A function of the name alone, so that images added later leave the others where they are.
+    """
+    return int(hashlib.sha256(name.encode()).hexdigest(), 16) % 100
+
 
 def from_label_folders(
-    path: Path, patch: int | Sequence[int], *, spacing: Sequence[float] | None = None
+    path: Path,
+    patch: int | Sequence[int],
+    *,
+    part: str = "all",
+    spacing: Sequence[float] | None = None,
 ) -> Source:
     """Images in ``PATH/images`` with label images of the same name in ``PATH/labels``.
 
@@ -32,6 +48,8 @@ def from_label_folders(
         The folder that holds both.
     patch : int or sequence of int
         Sides of the patches that will be cut.
+    part : {"all", "train", "validation", "test"}
+        About 70, 10 and 20 % of the images, see `percentile`.
     spacing : sequence of float, optional
         Pixel size along [z,] y, x; left out, that of the TIFF metadata (OME, ImageJ), else 1.
 
@@ -39,10 +57,18 @@ def from_label_folders(
     ------
     InputError
         If a folder, a label image or an instance number is missing, an image and its labels differ
-        in shape, images and volumes are mixed, or one is smaller than a patch.
+        in shape, images and volumes are mixed, one is smaller than a patch, or the part is empty.
     """
+    if part not in PARTS:
+        raise InputError("part", f"is {part!r}", f"Use one of {', '.join(PARTS)}")
     labels = path / "labels"
     pairs = pair_masks(path / "images", labels if labels.is_dir() else path / "masks")
+    low, high = PARTS[part]
+    images = len(pairs)
+    pairs = [pair for pair in pairs if low <= percentile(pair[0].stem) < high]
+    if not pairs:
+        problem = f"holds {images} images, none of them in the part {part}"
+        raise InputError(path, problem, "Give part=all, and other folders to validate and test on")
     shapes = [scan_shape(image) for image, _ in pairs]
     axes = len(shapes[0])
     for (image, label), shape in zip(pairs, shapes, strict=True):
@@ -66,6 +92,7 @@ def from_label_folders(
         "labels": "drawn",
         "path": str(path),
         "kind": "label images",
+        "part": part,
         "samples": len(pairs),
         "digest": digest_files(one for pair in pairs for one in pair),
         "parents": [],

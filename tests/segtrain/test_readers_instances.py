@@ -9,7 +9,7 @@ import tifffile
 from PIL import Image
 
 from phasegen.errors import InputError
-from segtrain.data.instances import from_label_folders
+from segtrain.data.instances import PARTS, from_label_folders, percentile
 from segtrain.data.source import standardise
 from tests.data import real
 
@@ -229,3 +229,31 @@ def test_volumes_of_bbbc050():
         read = source.load(index)
         assert read.image.shape == (1, int(row["z"]), int(row["y"]), int(row["x"]))
         assert len(np.unique(read.mask[read.mask > 0])) == int(row["n_nuclei"])
+
+
+def test_parts_follow_from_the_name_alone(tmp_path):
+    folder(tmp_path, count=60)
+    parts = {part: from_label_folders(tmp_path, 16, part=part) for part in PARTS}
+    names = {part: set(source.names) for part, source in parts.items()}
+    apart = ("train", "validation", "test")
+    assert sum(len(names[part]) for part in apart) == 60
+    assert set().union(*(names[part] for part in apart)) == names["all"]
+    # SHA-256 of "0", "1", "2" modulo 100, from `printf 0 | sha256sum`.
+    assert [percentile(name) for name in "012"] == [5, 15, 61]
+    for image in sorted(tmp_path.glob("images/*"))[::2]:
+        image.unlink()
+    for part in apart:
+        assert set(from_label_folders(tmp_path, 16, part=part).names) <= names[part]
+    with pytest.raises(InputError, match="Use one of train, validation, test, all"):
+        from_label_folders(tmp_path, 16, part="training")
+
+
+def test_a_part_without_images(tmp_path):
+    folder(tmp_path, count=1)
+    with pytest.raises(InputError, match="holds 1 images, none of them in the part validation"):
+        from_label_folders(tmp_path, 16, part="validation")
+
+
+def test_shares_of_the_parts():
+    counts = {part: from_label_folders(real("nuclei_2d"), 64, part=part).count for part in PARTS}
+    assert counts == {"train": 312, "validation": 46, "test": 93, "all": 451}
