@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from cli import common
+from cli.tune_decode import tune_decode
 from phasegen.errors import InputError
 from phasegen.images import list_images
 from phasegen.store import open_store
@@ -219,6 +220,9 @@ def _refuse_options(context: typer.Context) -> None:
                 f"is an option of the training, not of {context.invoked_subcommand}",
                 "Put the subcommand's own options behind it",
             )
+
+
+app.command()(tune_decode)
 
 
 def main() -> None:

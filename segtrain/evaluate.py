@@ -16,11 +16,11 @@ from phasegen.images import (
     pair_masks,
     read_mask,
     read_micrograph,
-    write_image,
 )
 from segtrain.config import CLASSES
 from segtrain.data.scans import read_labels
 from segtrain.data.source import Source
+from segtrain.label_images import require_kind, segment_scan, write_labels
 from segtrain.metrics import (
     PanopticScore,
     Summary,
@@ -198,25 +198,35 @@ def predict_folder(
     advance: Callable[[], None] = lambda: None,
     overwrite: bool = False,
 ) -> None:
-    """Write a class mask for every image of a folder, of the same name and size.
+    """Write a mask for every image or volume of a folder, of the same name and size.
 
-    TIFF stays TIFF, everything else becomes PNG.
+    Class indices have 8 bits, instance numbers 16. TIFF stays TIFF, everything else becomes PNG. Of
+    images the info bar is 0; volumes, TIFF stacks, have none.
 
     Raises
     ------
     InputError
-        If an image cannot be read, two of them would give one mask, or, without `overwrite`, a
-        mask is there already; nothing is written then.
+        If an image cannot be read or is of another kind than the model's, two of them would give
+        one mask, or, without `overwrite`, a mask is there already; nothing is written then. If 16
+        bits cannot number the instances of an image.
     """
     paths = list_images(folder)
     targets = [out / (p.name if p.suffix.lower() in TIFF else f"{p.stem}.png") for p in paths]
     if len(set(targets)) < len(targets):
         raise InputError(folder, "holds images that differ in suffix alone", "Rename them")
+    planar = segmenter.axes == 2
     for path, target in zip(paths, targets, strict=True):
-        read_micrograph(path)
+        if planar:
+            read_micrograph(path)
+        else:
+            require_kind(segmenter, path)
         if target.exists() and not overwrite:
             raise InputError(target, "exists already", "Choose another --out, or --overwrite")
     make_folder(out)
     for path, target in zip(paths, targets, strict=True):
-        write_image(target, segment(segmenter, read_micrograph(path)))
+        if planar:
+            labels = segment(segmenter, read_micrograph(path))
+        else:
+            labels = segment_scan(segmenter, path)
+        write_labels(target, labels)
         advance()
