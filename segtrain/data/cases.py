@@ -1,5 +1,6 @@
 """Folders of volumes, whatever their layout, as sources: parts, normalisation, one spacing."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +18,9 @@ from segtrain.data.readers import CACHED, require_room
 from segtrain.data.source import Labelled, Source
 
 PARTS = ("train", "validation", "test")
+
+FOLD = re.compile(r"(without-)?([1-9]\d*)-of-([1-9]\d*)")
+"""Parts of a cross-validation: ``2-of-5`` to test on, ``without-2-of-5`` to train on."""
 
 UNKNOWN = 255
 """Class of voxels whose label is unknown."""
@@ -91,8 +95,9 @@ def from_volumes(
     patch : int or sequence of int
         Sides of the patches that will be cut. They may be larger than volumes (and are padded), but
         not more than twice as large as the largest along an axis.
-    part : {"all", "train", "validation", "test"}
-        80, 10 and 10 % of the patients, drawn with `seed`.
+    part : str
+        "all"; "train", "validation" or "test", 80, 10 and 10 % of the patients, drawn with `seed`;
+        or "2-of-5", the second of five folds drawn with `seed`, and "without-2-of-5", the others.
     seed : int
         Seed of that draw.
     spacing : sequence of float, optional
@@ -158,9 +163,17 @@ def choose(cases: Sequence[Case], part: str, seed: int, path: Path) -> tuple[Cas
     """
     if part == "all":
         return tuple(cases)
-    if part not in PARTS:
-        raise InputError("part", f"is {part!r}", f"Use one of all, {', '.join(PARTS)}")
     patients = sorted({case.patient for case in cases})
+    if fold := FOLD.fullmatch(part):
+        number, count = int(fold[2]), int(fold[3])
+        if not number <= count <= len(patients):
+            problem = f"is {part!r} of {len(patients)} patients"
+            raise InputError("part", problem, "Use 1-of-5 to 5-of-5, or fewer folds")
+        tested = set(np.random.default_rng(seed).permutation(patients)[number - 1 :: count])
+        return tuple(case for case in cases if (case.patient in tested) != bool(fold[1]))
+    if part not in PARTS:
+        remedy = f"Use one of all, {', '.join(PARTS)}, 1-of-5, without-1-of-5"
+        raise InputError("part", f"is {part!r}", remedy)
     tenth = round(len(patients) / 10)
     if not tenth:
         problem = f"holds {len(patients)} patients, too few for 80, 10 and 10 %"

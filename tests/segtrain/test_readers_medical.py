@@ -393,6 +393,22 @@ def test_visits_of_a_patient_stay_together(tmp_path):
     assert brats(tmp_path).cases[0].patient == "BraTS-GLI-00000"
 
 
+def test_folds_test_every_patient_once():
+    cases = patients(12, 2)
+    folds = [choose(cases, f"{number}-of-5", 0, "") for number in range(1, 6)]
+    assert sorted(case.name for fold in folds for case in fold) == sorted(c.name for c in cases)
+    assert sorted({len(fold) for fold in folds}) == [4, 6]
+    for number, fold in enumerate(folds, start=1):
+        rest = choose(cases, f"without-{number}-of-5", 0, "")
+        assert not {case.patient for case in fold} & {case.patient for case in rest}
+        assert len(fold) + len(rest) == len(cases)
+    assert choose(cases[::-1], "2-of-5", 0, "") == folds[1][::-1]
+    assert choose(cases, "2-of-5", 1, "") != folds[1]
+    for part in ("6-of-5", "0-of-5", "1-of-13"):
+        with pytest.raises(InputError, match="part: is"):
+            choose(cases, part, 0, "")
+
+
 def test_parts_of_nothing():
     with pytest.raises(InputError, match="holds 4 patients, too few"):
         choose(patients(4), "test", 0, "here")
