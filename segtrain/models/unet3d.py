@@ -11,7 +11,6 @@ from torch.utils.checkpoint import checkpoint
 
 CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
 TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-NORM = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
 POOL = {2: F.max_pool2d, 3: F.max_pool3d}
 
 
@@ -134,7 +133,8 @@ def single(inputs: int, outputs: int, axes: int) -> nn.Sequential:
     """A convolution of 3 points along each axis, instance normalisation and ReLU."""
     return nn.Sequential(
         CONVOLUTION[axes](inputs, outputs, 3, padding=1, bias=False),
-        NORM[axes](outputs, affine=True),
+        # Instance normalisation: a group for every channel, which channels-last order stays in.
+        nn.GroupNorm(outputs, outputs),
         nn.ReLU(inplace=True),
     )
 

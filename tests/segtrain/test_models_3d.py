@@ -116,7 +116,7 @@ def test_the_halo_is_the_radius_of_the_receptive_field(build, options, widths, m
     network = build(1, 1, widths, 2, **options).double().eval()
     network.pool = average
     for module in network.modules():
-        if isinstance(module, torch.nn.InstanceNorm2d):
+        if isinstance(module, torch.nn.GroupNorm):
             module.forward = lambda x: x
         if type(module).__name__ == "ChannelAttention":
             module.forward = lambda x: x
