@@ -2,8 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
@@ -151,7 +150,7 @@ def fit_model(config: Translation, out: Path, progress: Progress, overwrite: boo
         record: dict[str, Any] = {}
         if learned:
             simulated = _started(config, source, real.scenes)
-            shown = _unseen if distributed.rank() else progress
+            shown = distributed.unseen if distributed.rank() else progress
             weights, watched = fit(config, simulated, real.scenes, out, state, inputs, shown)
             record["fit"] = {key: watched[key] for key in ("step", "figures", "warnings")}
         content = {
@@ -181,11 +180,6 @@ def _open(
     if not METHODS[config.method]:
         checkpoint.save(out / checkpoint.LAST, KIND, {"config": settings, "inputs": inputs})
     return state
-
-
-def _unseen(_phase: str, _total: int, _done: int) -> nullcontext[Callable[[int, str], None]]:
-    """Progress of all processes but the first."""
-    return nullcontext(lambda _steps, _note: None)
 
 
 def load_model(path: Path, device: str = "auto") -> Model:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
 import torch
@@ -42,20 +42,28 @@ def average(parameters: Iterable[nn.Parameter]) -> None:
     """Replace gradients by their mean over the processes.
 
     `DistributedDataParallel` wants every parameter of a wrapped network in every backward pass,
-    once. Here some networks are frozen in each of a step's descents, others run several times in
-    one, and the kept generator is a sixth. All gradients of an optimiser in one message do the same
-    in three lines; overlapping messages with the backward pass would gain nothing with networks
-    this small.
+    once. In a translation some networks are frozen in each of a step's descents and others run
+    several times in one; in fine-tuning parts are frozen. All gradients of an optimiser in one
+    message do the same in three lines; overlapping messages with the backward pass would gain
+    nothing with networks this small.
     """
-    if size() == 1:
+    _average([p.grad for p in parameters if p.grad is not None])
+
+
+def share(buffers: Iterable[Tensor]) -> None:
+    """Replace buffers, such as running statistics, by their mean over the processes."""
+    _average([buffer for buffer in buffers if buffer.is_floating_point()])
+
+
+def _average(tensors: list[Tensor]) -> None:
+    if size() == 1 or not tensors:
         return
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
     distributed.all_reduce(flat)
     flat /= size()
-    parts = torch.split(flat, [gradient.numel() for gradient in gradients])
-    for gradient, part in zip(gradients, parts, strict=True):
-        gradient.copy_(part.view_as(gradient))
+    parts = torch.split(flat, [tensor.numel() for tensor in tensors])
+    for tensor, part in zip(tensors, parts, strict=True):
+        tensor.copy_(part.view_as(tensor))
 
 
 def mean(value: Tensor) -> Tensor:
@@ -96,3 +104,8 @@ def first(function: Callable[[], T]) -> T:
     if isinstance(outcome[0], InputError):
         raise outcome[0]
     return outcome[0]  # type: ignore[return-value]
+
+
+def unseen(_phase: str, _total: int, _done: int) -> nullcontext[Callable[[int, str], None]]:
+    """Progress of all processes but the first."""
+    return nullcontext(lambda _steps, _note: None)

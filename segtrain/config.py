@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
 from phasegen.config import Config, one_of
 from phasegen.errors import InputError
@@ -41,7 +41,9 @@ class Training(Config):
     loss: Annotated[str, one_of([*LOSSES, *FIELD_LOSSES])] | None = Field(
         None, description="loss; ce-dice of classes and l1 of a field if left out"
     )
-    class_weights: tuple[float, ...] = Field((), description="weight of the pixels of every class")
+    class_weights: tuple[NonNegativeFloat, ...] = Field(
+        (), description="weight of the pixels of every class"
+    )
     prior_weight: float = Field(STRENGTH, ge=0, description="weight of the loss's prior, if any")
     prior_width: float = Field(WIDTH, gt=0, description="width of interfaces in the prior, pixels")
     prior_warm_up: float = Field(

@@ -40,7 +40,9 @@ class Log:
         self.latest = 0.0
         if self.path.exists():
             lines = self.path.read_text().splitlines(keepends=True)
-            kept = [line for line in lines if json.loads(line)["step"] <= before + done]
+            # A killed process may have left half a line.
+            whole = [line for line in lines if line.endswith("\n")]
+            kept = [line for line in whole if json.loads(line)["step"] <= before + done]
             with written_whole(self.path) as partial:
                 partial.write_text("".join(kept))
 

@@ -1,6 +1,7 @@
 """The labelled data of a training: what is read, in which mixture, and what is held out."""
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,8 @@ class Data:
         Chance of every training image; equal if None.
     records : list of dict
         Where the data come from, one for each source.
+    counts : list of int
+        Training images of each source.
     """
 
     source: Source
@@ -37,6 +40,13 @@ class Data:
     validation: list[int]
     shares: list[float] | None
     records: list[dict[str, object]]
+    counts: list[int]
+
+    def portions(self) -> list[float]:
+        """Share of every source in the patches."""
+        shares = self.shares or [1 / len(self.training)] * len(self.training)
+        ends = np.cumsum([0, *self.counts])
+        return [sum(shares[a:b]) for a, b in pairwise(ends.tolist())]
 
 
 def open_data(config: Training) -> Data:
@@ -51,10 +61,11 @@ def open_data(config: Training) -> Data:
         too few images, or none of what the target needs.
     """
     sources = open_sources(config)
-    truth = join([_suited(source, config) for source in sources])
-    source = truth
+    suited = [_suited(source, config) for source in sources]
+    truth = source = join(suited)
     if config.target != CLASSES:
-        source = with_field(truth, TARGETS[config.target])
+        # Each by its own pixel size.
+        source = join([with_field(one, TARGETS[config.target]) for one in suited])
     last = sources[-1]
     order = np.random.default_rng(config.seed).permutation(last.count).tolist()
     used = order[config.validation :]
@@ -74,6 +85,7 @@ def open_data(config: Training) -> Data:
         [before + index for index in order[: config.validation]],
         _shares(config.mix, counts),
         [one.record for one in sources],
+        counts,
     )
 
 

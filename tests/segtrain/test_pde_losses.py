@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from segtrain.config import Training
-from segtrain.loop import loss_at
 from segtrain.losses import LOSSES
 from segtrain.losses.overlap import cross_entropy_dice
 from segtrain.losses.pde import (
@@ -17,6 +16,7 @@ from segtrain.losses.pde import (
     reaction_diffusion,
     total_variation,
 )
+from segtrain.steps import loss_at
 from segtrain.train import train
 
 PRIORS = [interface_energy, reaction_diffusion, total_variation]
