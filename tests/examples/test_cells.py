@@ -91,4 +91,4 @@ def test_figures_of_the_paper() -> None:
     for diffusion, poisson in cells.PAPER.values():
         for iou, dice, *_ in (diffusion, poisson):
             # Dice = 2 IoU / (1 + IoU) is concave: its mean is below that of the mean IoU.
-            assert 0 < 2 * iou / (1 + iou) - dice < 0.02
+            assert 0 < 2 * iou / (1 + iou) - dice < 0.025
