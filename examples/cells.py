@@ -153,7 +153,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder of runs and picture.")] = Path("cells"),
     fields: Annotated[str, typer.Option(help="Fields, with commas between.")] = ",".join(FIELDS),
     model: Annotated[str, typer.Option(help="Network.")] = "unet",
-    loss: Annotated[str, typer.Option(help="l1 or l2.")] = "l1",
+    loss: Annotated[str | None, typer.Option(help="l1 or l2 [default: l1].")] = None,
     steps: Annotated[int, typer.Option(help="Training steps of every field.")] = 700,
     patch: Annotated[int, typer.Option(help="Side of a patch, pixels.")] = 96,
     held: Annotated[int, typer.Option(help="Training images held out to choose the step.")] = 8,
