@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import common
+from cli import common, rehearsal
 from cli.tune_decode import tune_decode
+from phasegen import distributed
 from phasegen.errors import InputError
 from phasegen.images import list_images
 from phasegen.store import open_store
@@ -14,6 +15,7 @@ from segtrain.adapt import STAGES, TRAINED
 from segtrain.adapt import adapt as fit_to
 from segtrain.config import CLASSES, Training
 from segtrain.evaluate import evaluate_folder, evaluate_source, predict_folder
+from segtrain.few_shot import PAGE, learning_curve, metric
 from segtrain.findings import image_table, score_table, write_evaluation
 from segtrain.loop import BEST
 from segtrain.predict import Segmenter, load_segmenter
@@ -68,6 +70,16 @@ def train_command(
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     config: Annotated[Path | None, typer.Option(help="TOML or YAML file.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE; repeatable.")] = None,
+    few_shot: Annotated[
+        str | None,
+        typer.Option(help="Learning curve: numbers of labelled images of the last source, 1,2,4."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what the training takes; write nothing.")
+    ] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Trace a few steps instead of training.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start afresh.")] = False,
 ) -> None:
     """Train segmentation without hand-drawn labels, and score it.
@@ -80,6 +92,11 @@ def train_command(
         return
     if adapt and no_adapt:
         raise InputError(f"--adapt {adapt}", "contradicts --no-adapt", "Leave out one of them")
+    modes = {"--few-shot": few_shot is not None, "--dry-run": dry_run, "--profile": profile}
+    chosen = [name for name, given in modes.items() if given]
+    if len(chosen) > 1:
+        raise InputError(", ".join(chosen), "exclude each other", "Give one of them")
+    sides = _numbers(patch, "--patch", int)
     settings = Training.load(
         config,
         set_ or (),
@@ -96,7 +113,7 @@ def train_command(
         seed=seed,
         model=model,
         loss=loss,
-        patch=_numbers(patch, "--patch", int),
+        patch=sides[0] if sides and len(sides) == 1 else sides,
         device=device,
     )
     if not (settings.store or settings.images or settings.masks or settings.data):
@@ -105,7 +122,21 @@ def train_command(
         settings = settings.model_copy(update={"adapt": None})
     elif settings.adapt is None and settings.store is not None and settings.target == CLASSES:
         settings = settings.model_copy(update={"adapt": _imitated(settings.store)})
-    print(train(settings, out, common.progress, overwrite))
+    if dry_run:
+        rehearsal.tell(settings)
+    elif profile:
+        rehearsal.tell_profile(settings, out)
+    elif few_shot is not None:
+        counts = _numbers(few_shot, "--few-shot", int)
+        points = learning_curve(settings, counts, out, common.progress, overwrite)
+        if not distributed.rank():
+            rows = [(p.shots, f"{p.score:.3f}", p.checkpoint) for p in points]
+            common.table(("images", f"validation {metric(settings)}", "checkpoint"), rows)
+            print(out / PAGE)
+    else:
+        best = train(settings, out, common.progress, overwrite)
+        if not distributed.rank():
+            print(best)
 
 
 @app.command()
@@ -184,7 +215,7 @@ def _adapted(segmenter: Segmenter, folder: Path) -> Segmenter:
 
 
 def _numbers(text: str | None, option: str, kind: type[int] | type[float]) -> Any:
-    """One number, or several with commas between; None stays."""
+    """Numbers with commas between; None stays."""
     if text is None:
         return None
     try:
@@ -192,7 +223,7 @@ def _numbers(text: str | None, option: str, kind: type[int] | type[float]) -> An
     except ValueError:
         remedy = "Give numbers, with commas between"
         raise InputError(option, f"is {text!r}", remedy) from None
-    return values[0] if kind is int and len(values) == 1 else values
+    return values
 
 
 def _word(kept: bool) -> str:

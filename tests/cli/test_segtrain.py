@@ -177,7 +177,8 @@ def test_settings_that_do_not_exist_or_fit(refused, arguments, says):
         (
             "segtrain --help",
             "evaluate predict --synthetic-only --store --images --masks --adapt --no-adapt --out "
-            "--steps --seed --model --loss --patch --device --config --set --overwrite",
+            "--steps --seed --model --loss --patch --device --config --set --overwrite "
+            "--data --mix --target --start --few-shot --dry-run --profile",
         ),
         ("segtrain", "evaluate predict --synthetic-only"),
         (
