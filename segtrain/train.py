@@ -151,8 +151,8 @@ def begin(
 ) -> tuple[nn.Module, list[dict[str, Any]]]:
     """The network to train, and the records of all data that it will have seen.
 
-    It is fresh, or has the weights of the checkpoint `start` wherever these fit: a head for other
-    classes starts anew.
+    It is fresh, or has the weights of the checkpoint `start`; a head for another number of classes
+    starts anew.
 
     Raises
     ------
@@ -179,17 +179,28 @@ def begin(
     if config.synthetic_only and any(one["labels"] == "drawn" for one in seen):
         problem = "has learned from drawn masks, which --synthetic-only refuses"
         raise InputError(config.start, problem, "Start from another checkpoint")
-    own = network.state_dict()
-    fitting = {
-        name: value
-        for name, value in state["network"].items()
-        if name in own and own[name].shape == value.shape
+    own, theirs = network.state_dict(), state["network"]
+    outputs = len(truth.classes) if config.target == CLASSES else 1
+    # What depends on the number of outputs alone is a head.
+    heads = {
+        name
+        for name, value in own.items()
+        if name in theirs and value.shape != theirs[name].shape and value.shape[:1] == (outputs,)
+        if value.shape[1:] == theirs[name].shape[1:]
     }
-    if 2 * len(fitting) < len(own):
-        problem = f"is of a {state['config']['model']} of widths {state['config']['widths']}"
-        remedy = "Give the same --model and widths, or another --start"
+    kept = {name: value for name, value in theirs.items() if name not in heads}
+    fitting = own.keys() == theirs.keys() and all(
+        own[name].shape == value.shape for name, value in kept.items()
+    )
+    if not fitting:
+        settings = state["config"]
+        problem = (
+            f"is of a {settings['model']} of widths {settings['widths']} "
+            f"for {state['channels']} channels and {len(state['spacing'])} axes"
+        )
+        remedy = "Give the same --model and widths and data of its kind, or another --start"
         raise InputError(config.start, problem, remedy)
-    network.load_state_dict(own | fitting)
+    network.load_state_dict(own | kept)
     return network, [*seen, *data.records]
 
 

@@ -1,0 +1,90 @@
+"""Training on a field: it tells touching instances apart, and goes on where it stopped."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from skimage.filters import gaussian, threshold_otsu
+from skimage.segmentation import watershed
+
+from segtrain.data.source import Labelled, Source
+from segtrain.evaluate import evaluate_source
+from segtrain.metrics.instance import overlaps, panoptic_quality
+from segtrain.predict import load_segmenter
+from segtrain.train import train
+from tests.segtrain.specimens import read, serve, settings, source, stopping_after
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path, silent):
+    serve(monkeypatch, source(instances=True))
+    config = settings(target="poisson", ema=0.5)
+    train(config, tmp_path / "run", silent)
+    return config, tmp_path / "run"
+
+
+def test_a_network_of_a_field_has_one_output_and_says_what_it_learned(run):
+    _, out = run
+    best = read(out)
+    assert np.shape(best["network"]["head.bias"]) == (1,)
+    assert (best["config"]["target"], best["config"]["loss"]) == ("poisson", None)
+    assert best["classes"] == ["matrix", "instance"]
+    segmenter = load_segmenter(out / "best.pt", "cpu")
+    found = evaluate_source(segmenter, source(instances=True, seed=2), 2.0)
+    assert {"pq", "sq", "rq", "iou"} <= found.summary.keys()
+    assert found.pooled is not None
+
+
+def test_a_run_of_a_field_goes_on_bit_for_bit(run, tmp_path, silent):
+    config, out = run
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "parts", stopping_after("train", 3))
+    train(config, tmp_path / "parts", silent)
+    for name in ("best.pt", "last.pt"):
+        assert read(tmp_path / "parts", name) == read(out, name)
+
+
+def crowded(seed, count):
+    """Touching discs under a light that is uneven: no threshold finds them all."""
+    samples = []
+    for index in range(count):
+        rng = np.random.default_rng((seed, index))
+        y, x = np.indices((64, 64))
+        labels = np.zeros((64, 64), np.int32)
+        for number, (cy, cx) in enumerate(np.mgrid[6:64:10, 6:64:10].reshape(2, -1).T, 1):
+            at = np.array([cy, cx]) + rng.uniform(-1.5, 1.5, 2)
+            labels[(y - at[0]) ** 2 + (x - at[1]) ** 2 <= rng.uniform(4, 6) ** 2] = number
+        rim = ndimage.grey_dilation(labels, 3) != ndimage.grey_erosion(labels, 3)
+        light = 2.5 * np.sin(0.05 * x + rng.uniform(0, 6))
+        image = (labels > 0) * np.where(rim, 0.4, 1.0) + light + rng.normal(0, 0.15, (64, 64))
+        image = ((image - image.mean()) / image.std()).astype(np.float32)
+        samples.append(Labelled(image[None], labels, np.ones((64, 64), np.float32)))
+    record = {"labels": "drawn", "path": "crowd", "kind": "", "samples": count, "digest": "",
+              "parents": []}  # fmt: skip
+    return Source(("matrix", "disc"), count, samples.__getitem__, record, instances=True)
+
+
+def by_threshold(image):
+    """Otsu's threshold, which uneven light defeats, and a watershed of the distance."""
+    smooth = gaussian(image, 1)
+    bright = smooth > threshold_otsu(smooth)
+    distance = gaussian(ndimage.distance_transform_edt(bright), 1)
+    peaks = (ndimage.maximum_filter(distance, 5) == distance) & bright
+    return watershed(-distance, ndimage.label(peaks)[0], mask=bright)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["distance", "poisson"])
+def test_it_tells_touching_instances_apart(monkeypatch, tmp_path, silent, target):
+    serve(monkeypatch, crowded(0, 7))
+    config = settings(
+        target=target, widths=(8, 16, 32), batch=4, patch=32, steps=150, validate_every=50,
+        learning_rate=1e-2,
+    )  # fmt: skip
+    train(config, tmp_path / "run", silent)
+    unseen = crowded(1, 3)
+    learnt = evaluate_source(load_segmenter(tmp_path / "run/best.pt", "cpu"), unseen, 2.0)
+    baseline = [
+        panoptic_quality(overlaps(by_threshold(s.image[0]), s.mask)).pq
+        for s in map(unseen.load, range(3))
+    ]
+    assert learnt.pooled.pq > max(0.5, np.mean(baseline) + 0.3)
