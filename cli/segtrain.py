@@ -259,3 +259,7 @@ app.command()(tune_decode)
 def main() -> None:
     """Entry point of the console script."""
     common.run(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -25,8 +25,11 @@ def size() -> int:
 
 @contextmanager
 def group(device: torch.device) -> Iterator[None]:
-    """Connect the processes for the length of the block; with one process it does nothing."""
-    if size() == 1:
+    """Connect the processes for the length of the block.
+
+    With one process, and within another such block, it does nothing: processes connect only once.
+    """
+    if size() == 1 or distributed.is_initialized():
         yield
         return
     if device.type == "cuda":

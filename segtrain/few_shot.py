@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from phasegen import checkpoint, distributed
+from phasegen import checkpoint, devices, distributed
 from phasegen.errors import InputError
 from phasegen.files import written_whole
 from segtrain import charts, report
@@ -60,11 +60,12 @@ def learning_curve(
         raise InputError("--few-shot", problem, "Use --set validation=4, or another number")
     open_data(config.model_copy(update={"shots": max(shots)}))  # enough for all, or for none
     points = []
-    for count in sorted(set(shots)):
-        best = train(
-            config.model_copy(update={"shots": count}), out / f"shots-{count}", progress, overwrite
-        )
-        points.append(Point(count, float(checkpoint.load(best, KIND)["score"]), best))
+    with distributed.group(devices.choose(config.device)):
+        for count in sorted(set(shots)):
+            few = config.model_copy(update={"shots": count})
+            best = train(few, out / f"shots-{count}", progress, overwrite)
+            distributed.first(lambda: None)  # until the first process has written it
+            points.append(Point(count, float(checkpoint.load(best, KIND)["score"]), best))
     if not distributed.rank():
         _write(config, points, out)
     return points

@@ -2,6 +2,8 @@
 
 import json
 import re
+import runpy
+import sys
 
 import pytest
 import torch
@@ -90,3 +92,12 @@ def test_a_learning_curve(command, tmp_path):
 )
 def test_curves_that_cannot_be(refused, options, says):
     assert says in refused(f"{DRAWN} {options}")
+
+
+def test_as_torchrun_starts_it(monkeypatch, capsys):
+    monkeypatch.delitem(sys.modules, "cli.segtrain")
+    monkeypatch.setattr(sys, "argv", ["segtrain", "--help"])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_module("cli.segtrain", run_name="__main__")
+    assert stop.value.code == 0
+    assert "--synthetic-only" in capsys.readouterr().out
