@@ -62,11 +62,14 @@ SLOW = ("vnet", "swin-unetr")
 
 RECIPE: dict[str, Any] = {
     "widths": (8, 16, 32, 64),
-    "patch": (32, 48, 32),
+    "patch": (24, 32, 24),
     "batch": 2,
-    "learning_rate": 5e-3,
+    "foreground": 0.7,
+    "class_weights": (0.5, 1.0, 1.0),
+    "learning_rate": 4e-3,
+    "ema": 0.98,
     "validation": 8,
-    "validate_every": 100,
+    "validate_every": 400,
     "patience": 1000,
     "device": "cpu",
 }
@@ -242,7 +245,7 @@ def main(
     folds: Annotated[str, Option(help="folds to test on, 1 to 5")] = "1",
     seeds: Annotated[str, Option(help="seeds of the trainings")] = "0",
     shots: Annotated[str, Option(help="labelled volumes to learn from; 0: all")] = "0",
-    steps: Annotated[int, Option(help="steps of every training")] = 600,
+    steps: Annotated[int, Option(help="steps of every training")] = 800,
     robust: Annotated[bool, Option(help="score on worse images as well")] = False,
 ) -> None:
     """Train and test every combination on the folder DATA (Task04_Hippocampus)."""
