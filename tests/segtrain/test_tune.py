@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from scipy import ndimage
 
 from phasegen import checkpoint
 from phasegen.errors import InputError
@@ -72,6 +73,21 @@ def test_of_equal_trials_the_smallest_epsilon_and_h_win(tmp_path):
     assert [trial.score.pq for trial in trials] == [1.0] * 4
     pairs = [(trial.decoding.epsilon, trial.decoding.h) for trial in trials]
     assert pairs == [(0.1, 0.1), (0.1, 0.2), (0.3, 0.1), (0.3, 0.2)]
+
+
+def test_finding_more_instances_is_worth_coarser_outlines():
+    labels, _ = discs((64, 64), 0)
+    bright, dim = (np.where(labels % 2 == one, labels, 0) > 0 for one in (1, 0))
+    image = np.where(ndimage.binary_dilation(bright), 0.5, -0.5)
+    image[bright], image[dim] = 2.0, 0.75  # fields 0.8 and 0.3, around the former 0.2
+    sample = Labelled(
+        image.astype(np.float32)[None], labels.astype(np.int32), np.ones(labels.shape, np.float32)
+    )
+    source = Source(("b", "i"), 1, lambda _: sample, {"path": "x"}, instances=True)
+    first, second = tune(field_model(), source, epsilons=(0.1, 0.5), heights=(0.1,))
+    assert (first.decoding.epsilon, first.score.rq, second.score.sq) == (0.1, 1, 1)
+    assert first.score.sq < 1
+    assert second.score.rq < 1
 
 
 def test_pixels_without_weight_do_not_count():
