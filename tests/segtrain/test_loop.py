@@ -104,7 +104,11 @@ def test_a_class_of_no_weight_teaches_nothing(tmp_path, monkeypatch):
         return images, target, weight * (target == 0)
 
     masked = learner(plain.run, Phase("train", 4, 3e-3, blind, True))
-    assert take_step(weighted, 0) == take_step(masked, 0)
+    loss = take_step(masked, 0)
+    assert take_step(weighted, 0) == loss
+    # Weights of classes and of pixels multiply.
+    both = learner(ready(tmp_path, class_weights=(1.0, 1.0)).run, masked.phase)
+    assert take_step(both, 0) == loss
     assert norm(weighted) == norm(masked)
     assert take_step(ready(tmp_path), 0) != take_step(ready(tmp_path, class_weights=(1, 5)), 0)
 

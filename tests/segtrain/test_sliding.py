@@ -73,6 +73,9 @@ def test_the_middle_of_a_window_counts_most():
     assert (np.diff(line) >= -1e-6).all()
     assert line[2] == pytest.approx(1)
     assert line[5:7].mean() == pytest.approx(1.5, abs=1e-3)
+    # Gaussians of standard deviation 1 about 3.5 and 7.5, seen from plane 5.
+    theirs, ours = np.exp(-0.5 * 2.5**2), np.exp(-0.5 * 1.5**2)
+    assert line[5] == pytest.approx((ours + 2 * theirs) / (ours + theirs), rel=1e-4)
 
 
 @pytest.mark.parametrize("overlap", [-0.1, 1.0])
