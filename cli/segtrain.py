@@ -17,11 +17,13 @@ from segtrain.config import CLASSES, Training
 from segtrain.evaluate import evaluate_folder, evaluate_source, predict_folder
 from segtrain.few_shot import PAGE, learning_curve, metric
 from segtrain.findings import image_table, score_table, write_evaluation
+from segtrain.label_images import predict_ctc
 from segtrain.loop import BEST
 from segtrain.predict import Segmenter, load_segmenter
 from segtrain.sources import open_source
 from segtrain.targets import TARGETS
 from segtrain.train import train
+from segtrain.trust import trust_folder
 
 app = common.app("segtrain", "Train segmentation without hand-drawn labels, and score it.")
 
@@ -177,24 +179,48 @@ def evaluate(
 def predict(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of images.")],
     checkpoint: Checkpoint = RUN / BEST,
-    out: Annotated[Path, typer.Option(help="Folder for the masks.")] = Path("predictions"),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the masks [default: predictions].")
+    ] = None,
+    format: Annotated[
+        str, typer.Option(help="images, or ctc: 01_RES beside the sequence 01, for the challenge.")
+    ] = "images",
     adapt: Annotated[
         bool, typer.Option("--adapt", help="Fit the model to these images first, without a label.")
     ] = False,
+    trust: Annotated[
+        bool,
+        typer.Option(help="Judge class masks without a label; takes three times as long."),
+    ] = True,
+    witness: Annotated[
+        list[Path] | None, typer.Option(help="Another checkpoint to be agreed with; repeatable.")
+    ] = None,
     device: Device = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace masks.")] = False,
 ) -> None:
-    """Write a class mask for every image, of the same name and size.
+    """Write a class mask, or the instances, of every image, of the same name and size.
 
-    Its values are the class numbers 0, 1, 2, ..., which look black in most viewers.
+    Their values are the numbers 0, 1, 2, ..., which look black in most viewers. Beside class masks
+    lie maps of confidence and trust.csv, how far each mask is to be trusted.
     """
     segmenter = load_segmenter(checkpoint, device)
+    if format not in ("images", "ctc"):
+        raise InputError(f"--format {format}", "is unknown", "Choose images or ctc")
+    if format == "ctc":
+        with common.progress("predict", len(list_images(folder))) as advance:
+            print(predict_ctc(segmenter, folder, out, advance, overwrite))
+        return
+    out = out or Path("predictions")
     if out.resolve() == folder.resolve():
         raise InputError(out, "is the folder of the images", "Choose another --out")
     if adapt:
         segmenter = _adapted(segmenter, folder)
     with common.progress("predict", len(list_images(folder))) as advance:
         predict_folder(segmenter, folder, out, advance, overwrite)
+    if trust and (segmenter.target, segmenter.axes, segmenter.channels) == (CLASSES, 2, 1):
+        others = [load_segmenter(path, device) for path in witness or ()]
+        with common.progress("trust", len(list_images(folder))) as advance:
+            trust_folder(segmenter, folder, out, advance, others)
     print(out)
 
 

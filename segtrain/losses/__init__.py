@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from segtrain.losses.cahn_hilliard import cahn_hilliard
 from segtrain.losses.diffusion import flux_divergence, implicit_deviation
 from segtrain.losses.field import absolute_error, squared_error
 from segtrain.losses.overlap import cross_entropy_dice
@@ -24,6 +25,7 @@ LOSSES: dict[str, Loss] = {
     "ce-dice+variation": Regularised(cross_entropy_dice, total_variation),
     "ce-dice+implicit": Regularised(cross_entropy_dice, implicit_deviation),
     "ce-dice+flux": Regularised(cross_entropy_dice, flux_divergence),
+    "ce-dice+cahn-hilliard": Regularised(cross_entropy_dice, cahn_hilliard),
 }
 """Losses of classes."""
 
