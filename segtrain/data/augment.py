@@ -52,6 +52,9 @@ CHANGES = {
 
 BLUR = (0.3, 1.2)
 
+TILT = math.pi / 12
+"""Largest turn where orientation means something, as in a body."""
+
 
 def augment(
     image: Tensor,
@@ -60,6 +63,7 @@ def augment(
     patch: Sequence[int],
     smooth: bool,
     rng: np.random.Generator,
+    oriented: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The middle `patch` of a window, turned, scaled, mirrored and of other grey values.
 
@@ -75,6 +79,8 @@ def augment(
         Whether the target is a field, to be interpolated.
     rng : Generator
         Source of all randomness.
+    oriented : bool
+        Whether up and down mean something: turns stay below `TILT`, and only x is mirrored.
 
     Returns
     -------
@@ -84,7 +90,7 @@ def augment(
     changes = CHANGES[len(patch)]
     parts = [image, target, weight]
     if rng.random() < changes.warp:
-        grid = _grid(image.shape[1:], patch, changes, rng)
+        grid = _grid(image.shape[1:], patch, changes, TILT if oriented else math.pi, rng)
         parts = [
             F.grid_sample(
                 part[None],
@@ -99,7 +105,8 @@ def augment(
         starts = [(n - side) // 2 for n, side in zip(image.shape[1:], patch, strict=True)]
         spans = [slice(first, first + side) for first, side in zip(starts, patch, strict=True)]
         parts = [part[:, *spans] for part in parts]
-    mirrored = [axis + 1 for axis in range(len(patch)) if rng.random() < 0.5]
+    axes = range(1, len(patch) + 1)
+    mirrored = [axis for axis in (axes[-1:] if oriented else axes) if rng.random() < 0.5]
     image, target, weight = (part.flip(mirrored) for part in parts)
     if rng.random() < changes.blur:
         image = _blurred(image, rng.uniform(*BLUR))
@@ -107,10 +114,14 @@ def augment(
 
 
 def _grid(
-    window: Sequence[int], patch: Sequence[int], changes: Changes, rng: np.random.Generator
+    window: Sequence[int],
+    patch: Sequence[int],
+    changes: Changes,
+    turn: float,
+    rng: np.random.Generator,
 ) -> Tensor:
     """Where the pixels of a patch come from in its window, (1, [Z,] Y, X, axes) in -1..1."""
-    angle = rng.uniform(-math.pi, math.pi)
+    angle = rng.uniform(-turn, turn)
     scale = math.exp(rng.uniform(*np.log(changes.scale)))
     stretch = math.exp(rng.uniform(-1, 1) * math.log(changes.stretch))
     # From the middle of the patch, in half windows.

@@ -149,6 +149,7 @@ def from_volumes(
         record,
         channels=headers[0].shape[0],
         spacing=size[first:],
+        oriented=True,  # axes are those of the patient, see `read_volume`
         names=tuple(case.name for case in cases),
     )
 

@@ -56,9 +56,9 @@ def draw(
         rng = np.random.default_rng((*seed, number))
         sample = source.load(int(rng.choice(indices, p=shares)))
         around = sample.mask if foreground and rng.random() < foreground else None
-        image, target, weight = _cut(sample, reach, rng, around)
+        image, target, weight = _cut(sample, reach, sides, rng, around)
         smooth = target.is_floating_point()
-        patches.append(augment(image, target.float(), weight, sides, smooth, rng))
+        patches.append(augment(image, target.float(), weight, sides, smooth, rng, source.oriented))
     images, targets, weights = (torch.stack(parts) for parts in zip(*patches, strict=True))
     return images, targets[:, 0] if smooth else targets[:, 0].long(), weights[:, 0]
 
@@ -66,21 +66,34 @@ def draw(
 def _cut(
     sample: Labelled,
     reach: Sequence[int],
+    sides: Sequence[int],
     rng: np.random.Generator,
     around: NDArray[np.generic] | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """A window of `reach` pixels; centred on a foreground pixel of `around`, if that has one."""
+    """A window of `reach` pixels; centred on a foreground pixel of `around`, if that has one.
+
+    Its middle, the patch, lies anywhere in the image, or about it if it is longer. What the window
+    has beyond is mirrored: the ends of an image, else, would be seen in warped patches alone.
+    """
     sizes = sample.mask.shape
-    corner = [int(rng.integers(max(n - side, 0) + 1)) for n, side in zip(sizes, reach, strict=True)]
+    margins = [(side - patch) // 2 for side, patch in zip(reach, sides, strict=True)]
+    bounds = [
+        [bound - margin for bound in sorted((0, n - side))]
+        for n, side, margin in zip(sizes, sides, margins, strict=True)
+    ]
+    corner = [int(rng.integers(low, high + 1)) for low, high in bounds]
     inside = np.flatnonzero(around) if around is not None else ()
     if len(inside):
         centre = np.unravel_index(int(rng.choice(inside)), sizes)
         corner = [
-            int(np.clip(c - side // 2, 0, max(n - side, 0)))
-            for c, n, side in zip(centre, sizes, reach, strict=True)
+            int(np.clip(c - side // 2, *bound))
+            for c, side, bound in zip(centre, reach, bounds, strict=True)
         ]
-    window = tuple(slice(first, first + side) for first, side in zip(corner, reach, strict=True))
-    lack = [(0, max(side - n, 0)) for n, side in zip(sizes, reach, strict=True)]
+    ends = [first + side for first, side in zip(corner, reach, strict=True)]
+    window = tuple(slice(max(first, 0), end) for first, end in zip(corner, ends, strict=True))
+    lack = [
+        (max(-first, 0), max(end - n, 0)) for first, end, n in zip(corner, ends, sizes, strict=True)
+    ]
     image = np.pad(sample.image[:, *window], [(0, 0), *lack], mode="symmetric")
     target, weight = (
         np.pad(a[window], lack, mode="symmetric") for a in (sample.mask, sample.weight)

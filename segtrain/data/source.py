@@ -56,6 +56,9 @@ class Source:
         Size of a pixel along every axis, in one unit: two for images, three for volumes.
     instances : bool
         Whether masks number instances.
+    oriented : bool
+        Whether all images are turned alike and this means something, as it does for parts of a
+        body. They are mirrored along x alone then, and turned little.
     names : tuple of str
         What a report calls the images; numbers if empty.
     """
@@ -67,6 +70,7 @@ class Source:
     channels: int = 1
     spacing: tuple[float, ...] = (1.0, 1.0)
     instances: bool = False
+    oriented: bool = False
     names: tuple[str, ...] = ()
 
     @property
