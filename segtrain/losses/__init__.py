@@ -7,7 +7,7 @@ from torch import Tensor
 from segtrain.losses.cahn_hilliard import cahn_hilliard
 from segtrain.losses.diffusion import flux_divergence, implicit_deviation
 from segtrain.losses.field import absolute_error, squared_error
-from segtrain.losses.overlap import cross_entropy_dice
+from segtrain.losses.overlap import cross_entropy_class_dice, cross_entropy_dice
 from segtrain.losses.pde import (
     Regularised,
     interface_energy,
@@ -20,6 +20,7 @@ Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 LOSSES: dict[str, Loss] = {
     "ce-dice": cross_entropy_dice,
+    "ce-class-dice": cross_entropy_class_dice,
     "ce-dice+interface": Regularised(cross_entropy_dice, interface_energy),
     "ce-dice+reaction": Regularised(cross_entropy_dice, reaction_diffusion),
     "ce-dice+variation": Regularised(cross_entropy_dice, total_variation),
