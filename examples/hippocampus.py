@@ -46,9 +46,9 @@ from segtrain.train import train
 
 ROWS: dict[str, dict[str, Any]] = {
     "unet3d": {"model": "unet3d"},
-    "unet3d-implicit": {"model": "unet3d", "loss": "ce-dice+implicit"},
-    "unet3d-flux": {"model": "unet3d", "loss": "ce-dice+flux"},
-    "unet3d-variation": {"model": "unet3d", "loss": "ce-dice+variation"},
+    "unet3d-implicit": {"model": "unet3d", "loss": "ce-class-dice+implicit"},
+    "unet3d-flux": {"model": "unet3d", "loss": "ce-class-dice+flux"},
+    "unet3d-variation": {"model": "unet3d", "loss": "ce-class-dice+variation"},
     "pde3d-unet": {"model": "pde3d-unet"},
     "pde3d-unet-both": {"model": "pde3d-unet-both"},
     "es-unet": {"model": "es-unet"},
@@ -64,8 +64,8 @@ RECIPE: dict[str, Any] = {
     "widths": (8, 16, 32, 64),
     "patch": (24, 32, 24),
     "batch": 2,
-    "foreground": 0.7,
-    "class_weights": (0.5, 1.0, 1.0),
+    "foreground": 0.33,
+    "loss": "ce-class-dice",
     "learning_rate": 4e-3,
     "ema": 0.98,
     "validation": 8,

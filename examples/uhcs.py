@@ -1,6 +1,6 @@
 """Ultrahigh-carbon steel: six-fold cross-validation of a U-Net beside a random forest.
 
-    python examples/uhcs.py DATA WORK [--steps 1000] [--batch 8] [--seed 0] [--methods unet,forest]
+    python examples/uhcs.py DATA WORK [--steps 1000] [--batch 8] [--loss ce-class-dice] [--seed 0]
 
 DATA is the folder `uhcs_steel` with ``images``, ``masks`` and ``split_cv.csv`` (24 images, four
 classes). Every fold is segmented by a U-Net that `segtrain` trains on the other folds, and by a
@@ -73,8 +73,8 @@ def folds(data: Path) -> dict[int, list[Pair]]:
     return dict(sorted(found.items()))
 
 
-def network(out: Path, steps: int, batch: int, seed: int) -> Method:
-    """The U-Net of `segtrain`, trained for a fixed number of steps: nothing is held out."""
+def network(out: Path, **settings: Any) -> Method:
+    """The U-Net of `segtrain` with other `settings`: nothing is held out, the last step counts."""
 
     def method(training: list[Pair], test: list[Pair]) -> list[Mask]:
         for kind, column in (("images", 0), ("masks", 1)):
@@ -87,11 +87,9 @@ def network(out: Path, steps: int, batch: int, seed: int) -> Method:
             images=out / "images",
             masks=out / "masks",
             classes=CLASSES,
-            steps=steps,
-            batch=batch,
-            seed=seed,
             validation=0,
-            validate_every=steps,
+            validate_every=settings["steps"],
+            **settings,
         )
         segmenter = load_segmenter(train(config, out / "run", common.progress))
         return [segment(segmenter, read_micrograph(image)) for image, _ in test]
@@ -183,13 +181,18 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--loss", default="ce-class-dice")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--methods", default="unet,forest", help="unet, forest or both")
     parser.add_argument("--folds", type=lambda text: [int(one) for one in text.split(",")])
     options = parser.parse_args()
     methods: dict[str, Callable[[int], Method]] = {
         "unet": lambda fold: network(
-            options.work / f"fold{fold}", options.steps, options.batch, options.seed
+            options.work / f"fold{fold}",
+            steps=options.steps,
+            batch=options.batch,
+            seed=options.seed,
+            loss=options.loss,
         ),
         "forest": lambda _: forest(options.seed),
     }

@@ -9,6 +9,7 @@ from segtrain.losses.diffusion import flux_divergence, implicit_deviation
 from segtrain.losses.field import absolute_error, squared_error
 from segtrain.losses.overlap import cross_entropy_class_dice, cross_entropy_dice
 from segtrain.losses.pde import (
+    Prior,
     Regularised,
     interface_energy,
     reaction_diffusion,
@@ -18,17 +19,26 @@ from segtrain.losses.pde import (
 Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 """``loss(output, target, weight)`` -> scalar; a weight of None counts every pixel fully."""
 
-LOSSES: dict[str, Loss] = {
+OF_CLASSES: dict[str, Loss] = {
     "ce-dice": cross_entropy_dice,
     "ce-class-dice": cross_entropy_class_dice,
-    "ce-dice+interface": Regularised(cross_entropy_dice, interface_energy),
-    "ce-dice+reaction": Regularised(cross_entropy_dice, reaction_diffusion),
-    "ce-dice+variation": Regularised(cross_entropy_dice, total_variation),
-    "ce-dice+implicit": Regularised(cross_entropy_dice, implicit_deviation),
-    "ce-dice+flux": Regularised(cross_entropy_dice, flux_divergence),
-    "ce-dice+cahn-hilliard": Regularised(cross_entropy_dice, cahn_hilliard),
 }
-"""Losses of classes."""
+
+PRIORS: dict[str, Prior] = {
+    "interface": interface_energy,
+    "reaction": reaction_diffusion,
+    "variation": total_variation,
+    "implicit": implicit_deviation,
+    "flux": flux_divergence,
+    "cahn-hilliard": cahn_hilliard,
+}
+
+LOSSES = OF_CLASSES | {
+    f"{name}+{prior}": Regularised(OF_CLASSES[name], PRIORS[prior])
+    for name in OF_CLASSES
+    for prior in PRIORS
+}
+"""Losses of classes: alone, and with each of the priors."""
 
 FIELD_LOSSES: dict[str, Loss] = {"l1": absolute_error, "l2": squared_error}
 """Losses of a field."""
