@@ -12,6 +12,7 @@ from segtrain.data.ctc import from_ctc
 from segtrain.data.instances import from_label_folders
 from segtrain.data.livecell import from_livecell
 from segtrain.data.medical import brats, lits, msd, nnunet
+from segtrain.data.readers import from_folders
 from segtrain.data.source import Source
 
 
@@ -38,7 +39,13 @@ def _volumes(layout: Callable[[Path], Layout]) -> Callable[..., Source]:
     return read
 
 
+def _folder(path: Path, patch: int | Sequence[int], *, classes: Sequence[str] = ()) -> Source:
+    """Images in ``PATH/images`` with class masks of the same name in ``PATH/masks``."""
+    return from_folders(path / "images", path / "masks", patch, classes)
+
+
 READERS: dict[str, Callable[..., Source]] = {
+    "folder": _folder,
     "folder-instances": from_label_folders,
     "ctc": from_ctc,
     "livecell": from_livecell,
@@ -64,6 +71,7 @@ def _truth(text: str) -> bool:
 
 OPTIONS: dict[str, tuple[Callable[[str], Any], str]] = {
     "annotations": (str, "a path below the folder"),
+    "classes": (_words, "names such as matrix:oxide"),
     "cells": (_words, "names such as MCF7:BT474"),
     "middle_slice": (_truth, "true or false"),
     "part": (str, "a name such as train"),

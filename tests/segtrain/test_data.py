@@ -13,6 +13,7 @@ from phasegen import campaign
 from phasegen.errors import InputError
 from phasegen.images import find_info_bar, read_mask, read_micrograph, write_image
 from phasegen.store import create, digest, open_store
+from segtrain.data.formats import open_format
 from segtrain.data.patches import draw
 from segtrain.data.readers import from_folders, from_store
 from segtrain.data.source import Labelled, Source, standardise
@@ -258,3 +259,11 @@ def test_small_images_are_mirrored_to_the_size_of_a_patch(shape):
     assert (masks == 2).all()
     assert (weights == 0.5).all()
     assert images.min() > 2  # nothing was filled with zeros
+
+
+def test_a_folder_of_images_and_masks_by_name(real):
+    assert real.images.parent == real.masks.parent
+    text = f"folder:{real.images.parent},classes=matrix:oxide"
+    source = open_format(text, PATCH)
+    assert (source.classes, source.count, source.instances) == (("matrix", "oxide"), 4, False)
+    np.testing.assert_array_equal(source.load(1).mask, from_folders(*real, PATCH).load(1).mask)
