@@ -53,7 +53,7 @@ def test_values_of_options(option, text, value):
     ("text", "problem"),
     [
         ("brat:/a", "'brat' is no known format. Did you mean 'brats'"),
-        ("xyz:/a", "Choose from folder-instances, ctc, livecell, msd, nnunet, brats, lits"),
+        ("xyz:/a", "Choose from folder, folder-instances, ctc, livecell, msd, nnunet, brats, lits"),
         (
             "brats:/a,middle-slice=true",
             "brats has no option 'middle-slice'. Did you mean 'middle_s",
