@@ -19,6 +19,17 @@ TINY = {
     "device": "cpu",
 }
 
+FAST = {"widths": (4, 8), "batch": 4, "patch": 32, "validation": 2, "device": "cpu"}
+LEARNING = FAST | {
+    "widths": (8, 16),
+    "steps": 80,
+    "validate_every": 20,
+    "learning_rate": 1e-2,
+    "adapt_steps": 30,
+    "adapt_rate": 3e-3,
+}
+SHORT = FAST | {"batch": 3, "steps": 8, "validate_every": 4, "adapt_steps": 6}
+
 
 def balls(shape, seed, spacing=9, radius=(2.0, 3.5)):
     """Labels of balls on a grid that is shaken."""
