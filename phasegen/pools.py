@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
+from multiprocessing import connection, get_context, parent_process
 from typing import Any
 
 import numba
@@ -52,8 +52,17 @@ def pool(workers: int, scheduler: str | None, jobs: int) -> Iterator[tuple[Submi
     # One thread per process: on grids of this size threads inside a simulation only contend.
     context = get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_follow_parent) as executor:
+        watching: list[threading.Thread] = []
+
+        def submit(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+            future = executor.submit(function, *arguments)
+            if not watching:  # the first call has started all processes
+                watching.append(threading.Thread(target=_end_all, args=(executor,), daemon=True))
+                watching[0].start()
+            return future
+
         try:
-            yield executor.submit, 2 * workers
+            yield submit, 2 * workers
         except BrokenProcessPool:
             raise InputError(
                 "--workers",
@@ -62,6 +71,22 @@ def pool(workers: int, scheduler: str | None, jobs: int) -> Iterator[tuple[Submi
             ) from None
         finally:
             executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _end_all(executor: ProcessPoolExecutor) -> None:
+    """Wait for the first process that ends, and if it was killed, end all of them.
+
+    The executor notices a process that is killed, but not while it reads its result: then it waits
+    for the other half, and the other processes for their turn, for ever. What it reads from must
+    end, and that takes the end of all who may write to it, this process among them.
+    """
+    processes = list(executor._processes.values())
+    connection.wait([process.sentinel for process in processes])
+    if all(process.exitcode in (None, 0) for process in processes):
+        return
+    for process in processes:
+        process.kill()
+    executor._result_queue._writer.close()  # type: ignore[attr-defined]
 
 
 def _here(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
