@@ -127,6 +127,8 @@ def test_predict_writes_a_mask_of_the_same_name_and_size(command, tmp_path, plac
     assert command(line).code == 0
     assert {p.name for p in (tmp_path / "masks").iterdir()} == {
         "odd.png",
+        "confidence",
+        "trust.csv",
         *(path.name for path in list_images(places["images"])),
     }
     assert read_mask(tmp_path / "masks/odd.png").shape == (50, 70)

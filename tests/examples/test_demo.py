@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from examples import demo
+from phasegen.images import list_images
 from phasegen.microscope import MicroscopeRanges
 from phasegen.store import open_store
 from segtrain.baselines import otsu
@@ -61,7 +62,7 @@ def test_virtual_demo_runs_to_the_table_and_again(
         assert not (place / demo.REAL / name).exists()
     unlabelled = sorted(path.name for path in (place / demo.REAL).iterdir())
     assert len(unlabelled) == demo.UNLABELLED
-    assert sorted(path.name for path in (place / "predictions").iterdir()) == unlabelled
+    assert [path.name for path in list_images(place / "predictions")] == unlabelled
     content = json.loads((place / demo.REPORT / "metrics.json").read_text())
     assert [source["labels"] for source in content["sources"]] == ["simulated", "predicted"]
     assert (place / demo.REPORT / "report.html").is_file()

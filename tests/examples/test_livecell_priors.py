@@ -49,9 +49,10 @@ def test_every_prior_is_trained_and_scored_on_the_unseen_type(data, tmp_path, mo
 
 
 def test_runs_of_a_seed_differ_in_the_prior_alone(tmp_path):
-    assert len(PRIORS) == len(LOSSES)
+    known = [name for name in LOSSES if name.partition("+")[0] == "ce-dice"]
+    assert len(PRIORS) == len(known)
     configs = [configuration(tmp_path, (prior, 4, 7), steps=9) for prior in PRIORS]
-    assert sorted(config.criterion for config in configs) == sorted(LOSSES)
+    assert sorted(config.criterion for config in configs) == sorted(known)
     assert {config.model_copy(update={"loss": None}) for config in configs} == {
         configs[0].model_copy(update={"loss": None})
     }

@@ -51,7 +51,19 @@ def sum_of_box(heat):
 
 
 def leaky_by_definition(mask, spacing):
-    heat, source = np.zeros(mask.shape), source_of(mask, spacing)
+    source, heat, counts = source_of(mask, spacing), np.zeros(mask.shape), []
+    pieces, number = ndimage.label(mask, np.ones((3,) * mask.ndim))
+    for piece in range(1, number + 1):
+        inside = pieces == piece
+        if source[inside].any():
+            within, count = leaky_piece_by_definition(inside, source * inside)
+            heat += within
+            counts.append(count)
+    return heat, max(counts)
+
+
+def leaky_piece_by_definition(mask, source):
+    heat = np.zeros(mask.shape)
     for iteration in range(1, 10_000):
         before, heat = heat, sum_of_box(heat + source) / 3**mask.ndim * mask
         if np.linalg.norm(heat - before) < 0.01:
