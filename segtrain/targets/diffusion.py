@@ -71,8 +71,8 @@ def leaky_heat(
 
     In each iteration the pixel nearest to the centroid receives 1, pixels equally near share it;
     then every pixel becomes the sum over its 3x3 (3x3x3) neighbourhood within the instance,
-    divided by 9 (27). An instance, or each of its pieces if it has several, stops when the 2-norm of
-    its change is below `THRESHOLD`.
+    divided by 9 (27). An instance, or each of its pieces if it has several, stops when the 2-norm
+    of its change is below `THRESHOLD`.
 
     Returns
     -------
