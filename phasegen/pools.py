@@ -80,11 +80,12 @@ def _end_all(executor: ProcessPoolExecutor) -> None:
     for the other half, and the other processes for their turn, for ever. What it reads from must
     end, and that takes the end of all who may write to it, this process among them.
     """
-    processes = list(executor._processes.values())
-    connection.wait([process.sentinel for process in processes])
-    if all(process.exitcode in (None, 0) for process in processes):
+    processes = {process.sentinel: process for process in executor._processes.values()}
+    first = processes[connection.wait(list(processes))[0]]  # type: ignore[index]
+    first.join()  # its exit code may be known later than its end
+    if first.exitcode == 0:
         return
-    for process in processes:
+    for process in processes.values():
         process.kill()
     executor._result_queue._writer.close()  # type: ignore[attr-defined]
 
