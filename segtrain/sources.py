@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 
@@ -135,9 +134,10 @@ def open_source(
         As the format's reader does.
     """
     sides = (patch,) * axes if axes and isinstance(patch, int) else patch
-    if ":" in text:
+    # Of a store elsewhere, s3://..., the colon is no format's.
+    if ":" in text and "://" not in text:
         return open_format(text, sides)
-    return from_store(Path(text), sides, instances)
+    return from_store(text, sides, instances)
 
 
 def _suited(source: Source, config: Training) -> Source:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from phasegen.errors import InputError
 from phasegen.images import digest_files, pair_masks, read_mask, read_micrograph
+from phasegen.places import Place
 from phasegen.store import digest, open_store
 from segtrain.data.source import Labelled, Source, describe_masks, standardise
 
@@ -21,13 +22,13 @@ CACHED = 100_000_000
 """Pixels kept in memory between steps; they take 900 MB."""
 
 
-def from_store(path: Path, patch: int | Sequence[int], instances: bool = False) -> Source:
+def from_store(path: Place, patch: int | Sequence[int], instances: bool = False) -> Source:
     """A store of simulated or translated images or volumes.
 
     Parameters
     ----------
-    path : Path
-        The store.
+    path : Path or str
+        The store: a folder, or a URL.
     patch : int or sequence of int
         Sides of the patches that will be cut from it.
     instances : bool
@@ -85,7 +86,7 @@ def per_channel(image: NDArray[Any]) -> NDArray[np.float32]:
     return np.stack([standardise(channel) for channel in image])
 
 
-def require_room(path: Path, shape: Sequence[int], patch: int | Sequence[int]) -> None:
+def require_room(path: Place, shape: Sequence[int], patch: int | Sequence[int]) -> None:
     """Refuse images of a dimension or size that patches do not fit.
 
     Raises

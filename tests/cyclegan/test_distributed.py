@@ -1,11 +1,5 @@
 """Two processes with a batch each learn what one process does with both."""
 
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -15,8 +9,7 @@ from cyclegan.fit import fit
 from phasegen import devices, distributed
 from tests.cyclegan.specimens import SCENES, SIMULATED, eager, silent
 from tests.cyclegan.two_processes import config, in_single_precision
-
-ROOT = Path(__file__).parents[2]
+from tests.processes import run_two
 
 
 def curves(folder):
@@ -31,21 +24,7 @@ def curves(folder):
 def together(tmp_path_factory):
     """Folder in which two processes have worked, started as ``torchrun`` starts them."""
     folder = tmp_path_factory.mktemp("together")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    shared = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    shared |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.cyclegan.two_processes", str(folder)]
-    workers = [
-        subprocess.Popen(
-            command, cwd=ROOT, env=shared | {"RANK": str(rank)}, stderr=subprocess.PIPE, text=True
-        )
-        for rank in range(2)
-    ]
-    for worker in workers:
-        _, said = worker.communicate(timeout=300)
-        assert worker.returncode == 0, said
+    run_two("tests.cyclegan.two_processes", folder)
     return folder, [torch.load(folder / f"weights{rank}.pt") for rank in range(2)]
 
 

@@ -1,21 +1,14 @@
 """Two processes with a batch each learn what one process does with both."""
 
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
 from phasegen import devices
 from segtrain import sources
 from segtrain.train import train
+from tests.processes import run_two
 from tests.segtrain.specimens import read, source, weights
 from tests.segtrain.two_processes import config, in_single_precision
-
-ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.slow
 
@@ -24,25 +17,7 @@ pytestmark = pytest.mark.slow
 def together(tmp_path_factory):
     """Folder in which two processes have worked, started as ``torchrun`` starts them."""
     folder = tmp_path_factory.mktemp("together")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    shared = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    shared |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.segtrain.two_processes", str(folder)]
-    workers = [
-        subprocess.Popen(
-            command, cwd=ROOT, env=shared | {"RANK": str(rank)}, stderr=subprocess.PIPE, text=True
-        )
-        for rank in range(2)
-    ]
-    try:
-        for worker in workers:
-            _, said = worker.communicate(timeout=600)
-            assert worker.returncode == 0, said
-    finally:
-        for worker in workers:
-            worker.kill()
+    run_two("tests.segtrain.two_processes", folder)
     return folder
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from phasegen.errors import InputError
+from segtrain import sources
 from segtrain.data.patches import draw
 from segtrain.sources import open_data
 from segtrain.targets import TARGETS
@@ -117,3 +118,10 @@ def test_a_run_records_all_its_sources(simulation, uneven, tmp_path, silent):
     train(mixed, tmp_path / "a", silent)
     found = read(tmp_path / "a")["sources"]
     assert [one["path"] for one in found] == [str(simulation), str(uneven)]
+
+
+def test_a_store_elsewhere_is_no_format(monkeypatch):
+    monkeypatch.setattr(sources, "from_store", lambda path, *_: str(path))
+    monkeypatch.setattr(sources, "open_format", lambda text, _: f"format {text}")
+    assert sources.open_source("s3://bucket/a.zarr", 32, False) == "s3://bucket/a.zarr"
+    assert sources.open_source("folder:few", 32, False) == "format folder:few"
