@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from phasegen.errors import InputError
+from phasegen.places import is_url
 from segtrain.config import CLASSES, Training
 from segtrain.data.formats import open_format
 from segtrain.data.readers import from_folders, from_store
@@ -135,7 +136,7 @@ def open_source(
     """
     sides = (patch,) * axes if axes and isinstance(patch, int) else patch
     # Of a store elsewhere, s3://..., the colon is no format's.
-    if ":" in text and "://" not in text:
+    if ":" in text and not is_url(text):
         return open_format(text, sides)
     return from_store(text, sides, instances)
 
