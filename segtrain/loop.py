@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 from phasegen import checkpoint, distributed
 from phasegen.errors import InputError
+from segtrain.config import CLASSES
 from segtrain.log import Log
 from segtrain.steps import Phase, Run, learner, take_step
 from segtrain.validation import validate
@@ -58,7 +60,7 @@ def fit(
             for network in (run.network, pupil.kept):
                 distributed.share(network.buffers())
             show = partial(log.picture, step) if log else None
-            score = distributed.first(partial(validate, run, pupil.kept, show))
+            score, decoding = distributed.first(partial(validate, run, pupil.kept, show))
             ended = step == phase.steps
             stale = 0 if score > best else stale + 1
             # Self-training has no score that speaks of the real images: its last state counts.
@@ -68,7 +70,8 @@ def fit(
                 log.validation(step, score)
                 if better:
                     weights = {"network": pupil.kept.state_dict(), "score": score, "step": step}
-                    checkpoint.save(run.out / BEST, KIND, known | weights)
+                    found = {} if config.target == CLASSES else {"decoding": asdict(decoding)}
+                    checkpoint.save(run.out / BEST, KIND, known | weights | found)
                     checkpoint.save_weights(run.out / "best.safetensors", pupil.kept)
             if phase.stops_early and stale >= config.patience:
                 step = phase.steps

@@ -1,7 +1,9 @@
-"""The score on held-out images by which the best network is chosen."""
+"""The score on held-out images, which chooses the best network and how its field is decoded."""
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import asdict
+from itertools import product
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +11,7 @@ from torch import nn
 
 from segtrain.config import CLASSES
 from segtrain.data.source import Labelled
-from segtrain.decode import decode
+from segtrain.decode import Decoding, decode
 from segtrain.metrics.instance import overlaps, panoptic_quality
 from segtrain.metrics.overlap import iou
 from segtrain.predict import Segmenter, outputs
@@ -18,12 +20,25 @@ from segtrain.steps import Run
 WATCHED = {2: 256, 3: 96}
 """Largest side of the middle of an image or volume that validation looks at, pixels."""
 
+DECODINGS = tuple(Decoding(e, h) for e, h in product((0.05, 0.01, 0.1, 0.2), (0.1, 0.2)))
+"""Decodings tried of a field, the default first: fields differ in how steeply they rise.
 
-def validate(run: Run, network: nn.Module, show: Callable[..., None] | None = None) -> float:
+`segtrain.tune` looks closer, at whole images.
+"""
+
+
+class Verdict(NamedTuple):
+    """Mean score of a network, and the decoding of its field with which it has that."""
+
+    score: float
+    decoding: Decoding
+
+
+def validate(run: Run, network: nn.Module, show: Callable[..., None] | None = None) -> Verdict:
     """Mean score on the middle of the held-out images; 0 if there are none.
 
-    Foreground IoU of classes, panoptic quality of instances. The first image with its truth and
-    prediction is handed to `show`.
+    Foreground IoU of classes; panoptic quality of instances, by the best of `DECODINGS`. The first
+    image with its truth and prediction is handed to `show`.
     """
     truth, config = run.data.truth, run.config
     segmenter = Segmenter(
@@ -37,21 +52,36 @@ def validate(run: Run, network: nn.Module, show: Callable[..., None] | None = No
         window=config.sides(truth.axes),
     )
     multiple = multiples(network, truth.axes)
-    scores = []
+    tried = DECODINGS if config.target != CLASSES else (Decoding(),)
+    scores = np.zeros((len(tried), len(run.data.validation)))
+    first: list[NDArray[Any]] = []
     for number, index in enumerate(run.data.validation):
         sample = middle(truth.load(index), WATCHED[truth.axes], multiple)
-        response = outputs(segmenter, sample.image[None])
-        known = sample.weight > 0
-        predicted: NDArray[Any]
-        if config.target == CLASSES:
-            predicted = response.argmax(dim=1)[0].cpu().numpy()
-            scores.append(iou((predicted > 0) & known, (sample.mask > 0) & known))
-        else:
-            predicted = decode(response[0, 0].cpu().numpy())
-            scores.append(panoptic_quality(overlaps(predicted * known, sample.mask * known)).pq)
-        if show and not number:
-            show(sample.image, sample.mask, predicted, response[0].cpu().numpy())
-    return float(np.mean(scores)) if scores else 0.0
+        response = outputs(segmenter, sample.image[None])[0].cpu().numpy()
+        found = [_judge(response, sample, config.target, decoding) for decoding in tried]
+        scores[:, number] = [score for _, score in found]
+        if not number:
+            shown, first = (sample.image, sample.mask, response), [labels for labels, _ in found]
+    if not first:
+        return Verdict(0.0, tried[0])
+    means = scores.mean(axis=1)
+    best = int(means.argmax())
+    if show:
+        image, mask, response = shown
+        show(image, mask, first[best], response)
+    return Verdict(float(means[best]), tried[best])
+
+
+def _judge(
+    response: NDArray[Any], sample: Labelled, target: str, decoding: Decoding
+) -> tuple[NDArray[Any], float]:
+    """What the outputs (C, [Z,] Y, X) say of a sample, and the score of that."""
+    known = sample.weight > 0
+    if target == CLASSES:
+        classes: NDArray[Any] = response.argmax(axis=0)
+        return classes, iou((classes > 0) & known, (sample.mask > 0) & known)
+    labels = decode(response[0], **asdict(decoding))
+    return labels, panoptic_quality(overlaps(labels * known, sample.mask * known)).pq
 
 
 def multiples(network: nn.Module, axes: int) -> tuple[int, ...]:

@@ -1,16 +1,25 @@
 """Training on a field: it tells touching instances apart, and goes on where it stopped."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 from scipy import ndimage
 from skimage.filters import gaussian, threshold_otsu
 from skimage.segmentation import watershed
 
 from segtrain.data.source import Labelled, Source
+from segtrain.decode import decode
 from segtrain.evaluate import evaluate_source
 from segtrain.metrics.instance import overlaps, panoptic_quality
 from segtrain.predict import load_segmenter
+from segtrain.sources import Data, open_data
+from segtrain.steps import Run
+from segtrain.targets import TARGETS
 from segtrain.train import train
+from segtrain.validation import validate
 from tests.segtrain.specimens import read, serve, settings, source, stopping_after
 
 
@@ -41,6 +50,51 @@ def test_a_run_of_a_field_goes_on_bit_for_bit(run, tmp_path, silent):
     train(config, tmp_path / "parts", silent)
     for name in ("best.pt", "last.pt"):
         assert read(tmp_path / "parts", name) == read(out, name)
+
+
+class Echo(torch.nn.Identity):
+    """Knows the field, if the image is it."""
+
+    multiple, halo = 1, 0
+
+
+@pytest.mark.parametrize(("target", "epsilon"), [("poisson", 0.05), ("diffusion", 0.01)])
+def test_validation_decodes_a_field_as_that_field_needs(target, epsilon):
+    balls = source((72, 72), instances=True, spacing=24, radius=(8, 11), noise=0)
+
+    def load(index):
+        sample = balls.load(index)
+        return replace(sample, image=TARGETS[target](sample.mask, None)[None])
+
+    known = replace(balls, load=load)
+    data = Data(known, known, [], [0, 1, 2], None, [], [])
+    config = settings(target=target)
+    shown = []
+    found = validate(
+        Run(config, Path(), Echo(), torch.device("cpu"), data, {}),
+        Echo(),
+        lambda *a: shown.append(a),
+    )
+    assert (found.decoding.epsilon, found.decoding.h) == (epsilon, 0.1)
+    samples = [load(index) for index in range(3)]
+    labels = [decode(sample.image[0], epsilon=epsilon) for sample in samples]
+    by_hand = [
+        panoptic_quality(overlaps(one, sample.mask)).pq
+        for one, sample in zip(labels, samples, strict=True)
+    ]
+    assert found.score == pytest.approx(np.mean(by_hand))
+    assert found.score > 0.9
+    ((_, mask, predicted, _),) = shown
+    np.testing.assert_array_equal(predicted, labels[0])
+    np.testing.assert_array_equal(mask, samples[0].mask)
+
+
+def test_the_decoding_of_the_best_network_is_kept_and_used(run):
+    config, out = run
+    data = open_data(config)
+    best = load_segmenter(out / "best.pt", "cpu")
+    found = validate(Run(config, out, best.network, best.device, data, {}), best.network)
+    assert (best.decoding, read(out)["score"]) == (found.decoding, found.score)
 
 
 def crowded(seed, count):

@@ -22,11 +22,13 @@ from segtrain import loop, selftrain, sources
 from segtrain import train as trainer
 from segtrain.config import Training
 from segtrain.data.source import Labelled, Source
+from segtrain.decode import Decoding
 from segtrain.loop import BEST
 from segtrain.metrics.overlap import iou
 from segtrain.predict import Segmenter, load_segmenter, segment
 from segtrain.selftrain import pseudo_labels
 from segtrain.train import TEACHER, train
+from segtrain.validation import Verdict
 from tests.segtrain.specimens import FAST, LEARNING, SHORT
 
 
@@ -140,7 +142,7 @@ def test_safetensors_hold_the_best_weights(learnt, adapted):
 
 def test_self_training_starts_from_the_best_model(short, tmp_path, silent, monkeypatch):
     scores = iter([0.9, 0.1, 0.0])
-    monkeypatch.setattr(loop, "validate", lambda *_: next(scores))
+    monkeypatch.setattr(loop, "validate", lambda *_: Verdict(next(scores), Decoding()))
     settings = short.model_copy(update={"adapt_steps": 1, "adapt_rate": 1e-12})
     train(settings, tmp_path / "a", silent)
     teacher, best = read(tmp_path / "a", TEACHER), read(tmp_path / "a", BEST)
@@ -241,7 +243,7 @@ def test_what_is_drawn_in_either_phase(short, tmp_path, silent, monkeypatch):
 
     def validate(run, *_):
         held_out.update(run.data.validation)
-        return 0.5
+        return Verdict(0.5, Decoding())
 
     monkeypatch.setattr(trainer, "draw", spy)
     monkeypatch.setattr(loop, "validate", validate)
@@ -306,7 +308,7 @@ def test_a_teacher_of_another_run_is_refused(short, tmp_path, silent):
 
 def test_early_stopping(simulation, tmp_path, monkeypatch):
     scores = iter([0.3, 0.5, 0.5, 0.4])
-    monkeypatch.setattr(loop, "validate", lambda *_: next(scores))
+    monkeypatch.setattr(loop, "validate", lambda *_: Verdict(next(scores), Decoding()))
     settings = Training(store=simulation, **FAST | {"validate_every": 2, "patience": 2})
     clock = Clock()
     train(settings, tmp_path / "a", clock)
