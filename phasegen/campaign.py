@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from scipy.stats import qmc
 
 from phasegen import store
 from phasegen.config import Config, Positive, Shape
 from phasegen.errors import InputError
+from phasegen.fib_sem import FibSem, photograph
 from phasegen.files import make_folder
 from phasegen.masks import coarse
 from phasegen.microscope import MicroscopeRanges, render
@@ -45,6 +46,7 @@ class Simulation(Config):
     )
     parameters: dict[str, Any] = Field({}, description="ranges of the recipe")
     microscope: MicroscopeRanges = MicroscopeRanges()
+    fib_sem: FibSem = FibSem()
 
     @model_validator(mode="after")
     def _sections_of_a_volume(self) -> "Simulation":
@@ -53,10 +55,32 @@ class Simulation(Config):
             raise ValueError(f"{self.slice} sections need a volume at least as deep: Z,Y,X pixels")
         return self
 
+    @model_validator(mode="after")
+    def _milled_volume(self) -> "Simulation":
+        if self.milled and (len(self.shape) < 3 or self.slice):
+            raise ValueError("a FIB-SEM mills whole volumes: give Z,Y,X pixels, and no slice")
+        if self.fib_sem.slice_thickness > self.shape[0]:
+            raise ValueError(f"slices are thicker than the volume of {self.shape[0]} planes")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_off(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # So a store that no FIB has milled is the same as before there was one.
+        values: dict[str, Any] = handler(self)
+        return values if self.milled else {k: v for k, v in values.items() if k != "fib_sem"}
+
+    @property
+    def milled(self) -> bool:
+        """Whether a FIB-SEM photographs the volumes."""
+        return self.fib_sem != FibSem()
+
     @property
     def sample_shape(self) -> tuple[int, ...]:
-        """Shape of one sample: that of the volume, or of a section through it."""
-        return self.shape[1:] if self.slice else self.shape
+        """Shape of one sample: that of the volume, of its slices, or of a section through it."""
+        if self.slice or len(self.shape) == 2:
+            return self.shape[-2:]
+        slices = -(-self.shape[0] // self.fib_sem.slice_thickness)
+        return (slices, *self.shape[1:])
 
     def resolve(self) -> "Simulation":
         """The same with the recipe's ranges checked and filled in.
@@ -93,9 +117,9 @@ class Simulation(Config):
         recipe = find(self.recipe)
         ranges = recipe.ranges.load(**self.parameters)
         own = len(ranges.ranges())
-        rng = np.random.default_rng(np.random.SeedSequence(self.seed).spawn(1)[0])
-        sequence = qmc.Sobol(own + len(self.microscope.ranges()), rng=rng)
-        points = sequence.random_base2((self.samples - 1).bit_length()).tolist()
+        points = self._points(own + len(self.microscope.ranges()), 0)
+        # Apart, so that the same seed gives the same specimens to whatever instrument.
+        milling = self._points(len(self.fib_sem.ranges()), 1) if self.milled else []
         drawn = []
         for index in range(self.samples):
             volume, section = divmod(index, self.slice or 1)
@@ -106,8 +130,16 @@ class Simulation(Config):
             photographed = self.microscope.at(points[index][own:])
             # Far apart, so that they cut different particles.
             cut = {"section": section * self.shape[0] // self.slice} if self.slice else {}
-            drawn.append(grown | photographed | cut)
+            added = self.fib_sem.at(milling[index]) if milling else {}
+            drawn.append(grown | photographed | cut | added)
         return drawn
+
+    def _points(self, dimensions: int, stream: int) -> list[list[float]]:
+        """Points of the unit cube, one or more for every sample."""
+        seed = np.random.SeedSequence(self.seed).spawn(stream + 1)[stream]
+        sequence = qmc.Sobol(dimensions, rng=np.random.default_rng(seed))
+        points: list[list[float]] = sequence.random_base2((self.samples - 1).bit_length()).tolist()
+        return points
 
     def _magnification(self, grown: dict[str, float], at: float) -> float:
         """Pixels per cell that give the length at the position `at` (0..1) of its range."""
@@ -180,7 +212,8 @@ def prepare(path: Place, simulation: Simulation) -> Store:
     if exists(path):
         existing = store.open_store(path, "r+")
         if existing.config != config:
-            changed = [k for k in config if existing.config.get(k) != config[k]] or ["kind"]
+            known = {**existing.config, **config}
+            changed = [k for k in known if existing.config.get(k) != config.get(k)] or ["kind"]
             raise InputError(
                 path,
                 f"was simulated with other settings ({', '.join(changed)})",
@@ -189,7 +222,8 @@ def prepare(path: Place, simulation: Simulation) -> Store:
         return existing
     if not is_url(path):
         make_folder(Path(path).parent)
-    recipe = find(simulation.recipe)
+    recipe, side = find(simulation.recipe), simulation.pixel_size or 1.0
+    thickness = simulation.fib_sem.slice_thickness
     return store.create(
         path,
         samples=simulation.samples,
@@ -199,8 +233,9 @@ def prepare(path: Place, simulation: Simulation) -> Store:
         seeds=simulation.seeds(),
         config=config,
         parameters=simulation.draws(),
-        pixel_size=simulation.pixel_size or 1.0,
+        pixel_size=side,
         unit="micrometer" if simulation.pixel_size else "pixel",
+        z_spacing=thickness * side if thickness > 1 else None,
         fields=recipe.fields if simulation.keep_fields else 0,
     )
 
@@ -276,7 +311,11 @@ def samples(simulation: Simulation, drawn: Sequence[dict[str, float]], seed: int
     for parameters in drawn:
         section = int(parameters.get("section", 0))
         view = grown.section(section) if simulation.slice else grown
-        image = render(view.phase, parameters, np.random.default_rng([seed, section]))
+        rng = np.random.default_rng([seed, section])
+        if simulation.milled:
+            image, view = photograph(view, parameters, simulation.fib_sem.slice_thickness, rng)
+        else:
+            image = render(view.phase, parameters, rng)
         arrays: Arrays = {"image": image[None], "mask": view.mask, "instance": view.instance}
         if simulation.keep_fields:
             arrays["field"] = view.fields.astype(np.float16)

@@ -15,8 +15,9 @@ state    (N,)                   uint8                  0 empty, 1 complete
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 
 import numpy as np
 import zarr
@@ -32,7 +33,11 @@ Kind = Literal["simulation", "translation"]
 
 
 class Attributes(TypedDict):
-    """Attributes of the group; everything needed to make the store again."""
+    """Attributes of the group; everything needed to make the store again.
+
+    `pixel_size` is the side of a pixel; `z_spacing` the distance of the planes of a volume, in the
+    same unit, and there only where it is another.
+    """
 
     format: Literal["sim2sem"]
     schema: int
@@ -40,6 +45,7 @@ class Attributes(TypedDict):
     arrays: list[str]
     classes: list[str]
     pixel_size: float
+    z_spacing: NotRequired[float]
     unit: str
     config: dict[str, Any]
     parameters: list[dict[str, Any]]
@@ -161,3 +167,13 @@ def conform(array: NDArray[Any], target: zarr.Array[Any]) -> NDArray[Any]:
             f"which holds {dtype} {target.shape[1:]}"
         )
     return array.astype(dtype)
+
+
+@contextmanager
+def damage(source: str | Path, what: str) -> Iterator[None]:
+    """Turn what Zarr and its codecs raise on damaged metadata and chunks into one error."""
+    try:
+        yield
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
+        problem = f"{what} cannot be read ({' '.join(str(error).split())})"
+        raise InputError(source, problem, "Restore it or create the store again") from None

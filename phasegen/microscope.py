@@ -56,6 +56,11 @@ def render(
     """
     if phase.ndim == 3:
         return np.stack([render(section, settings, rng) for section in phase])
+    return detect(emit(phase, settings), settings, rng)
+
+
+def emit(phase: NDArray[np.float32], settings: Mapping[str, float]) -> NDArray[np.float32]:
+    """What a surface (Y, X) emits: phase contrast, rim and relief, in grey values."""
     s = settings
     image = s["background"] + s["contrast"] * phase
     # Electrons escape from the rim of a step: bright just outside the particle, decaying away.
@@ -64,7 +69,15 @@ def render(
     slope_y, slope_x = np.gradient(ndimage.gaussian_filter(phase, 2.0, mode="wrap"))
     angle = np.deg2rad(s["tilt_angle"])
     image += s["tilt"] * 4 * (np.sin(angle) * slope_y + np.cos(angle) * slope_x)
-    image = ndimage.gaussian_filter(image, s["blur"], mode="wrap")
+    return image
+
+
+def detect(
+    emitted: NDArray[np.float32], settings: Mapping[str, float], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Image (Y, X) of what a surface emits: beam, illumination, counts and amplifier, 0..1."""
+    s = settings
+    image = ndimage.gaussian_filter(emitted, s["blur"], mode="wrap")
     image += s["illumination"] * _gradient(image.shape, rng)
     counts = rng.poisson(np.clip(image, 0, None) * s["dose"])
     noisy = counts / s["dose"] + s["noise"] * rng.standard_normal(image.shape)

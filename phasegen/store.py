@@ -8,8 +8,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -76,6 +75,12 @@ class Store:
     def shape(self) -> tuple[int, ...]:
         """Shape ([Z,] Y, X) of one sample."""
         return tuple(self.arrays["mask"].shape[1:])
+
+    @property
+    def spacing(self) -> tuple[float, ...]:
+        """Distance of pixels along every axis, ([z,] y, x), in the store's unit."""
+        side = self.attributes["pixel_size"]
+        return (self.attributes.get("z_spacing", side), side, side)[-len(self.shape) :]
 
     @property
     def classes(self) -> list[str]:
@@ -192,12 +197,12 @@ class Store:
             raise IndexError(f"no sample {index} among {self.samples}")
 
     def _states(self, index: int | slice = slice(None)) -> NDArray[np.uint8]:
-        with _damage(f"{self.path}/state", "it"):
+        with contract.damage(f"{self.path}/state", "it"):
             return np.asarray(self.arrays["state"][index])
 
     def _fetch(self, name: str, index: int | slice, chunk: tuple[int, ...]) -> NDArray[Any]:
         array = self.arrays[name]
-        with _damage(f"{self.path}/{name}", "it" if name == "seed" else f"sample {index}"):
+        with contract.damage(f"{self.path}/{name}", "it" if name == "seed" else f"sample {index}"):
             values = np.asarray(array[index])
             # To Zarr a lost chunk is one full of zeros; ours are written out even so.
             file = array.store_path / array.metadata.encode_chunk_key(chunk)
@@ -218,6 +223,7 @@ def create(
     parameters: list[dict[str, Any]],
     pixel_size: float = 1.0,
     unit: str = "pixel",
+    z_spacing: float | None = None,
     channels: int = 1,
     image_dtype: str = "float32",
     instances: bool = True,
@@ -248,6 +254,8 @@ def create(
         What was drawn for each sample; known beforehand, since it follows from the seed.
     pixel_size, unit : float, str
         Side of a pixel.
+    z_spacing : float, optional
+        Distance of the planes of a volume in that unit, if it is another.
     image_dtype : {"float32", "uint8", "uint16"}
         Sample type of the images.
     instances : bool
@@ -294,6 +302,7 @@ def create(
         "arrays": list(layout),
         "classes": list(classes),
         "pixel_size": pixel_size,
+        **({} if z_spacing is None else {"z_spacing": z_spacing}),
         "unit": unit,
         "config": config,
         "parameters": parameters,
@@ -323,12 +332,12 @@ def open_store(path: Place, mode: Literal["r", "r+"] = "r") -> Store:
     if not exists(f"{path}/zarr.json"):
         problem = "is not a store" if exists(path) else "does not exist"
         raise InputError(path, problem, "Give a folder that phasegen or cyclegan has written")
-    with _damage(path, "the metadata"):
+    with contract.damage(path, "the metadata"):
         group = zarr.open_group(path if is_url(path) else Path(path), mode=mode)
         attributes = dict(group.attrs)
     checked = contract.validate(attributes, path)
     arrays: dict[str, zarr.Array[Any]] = {}
-    with _damage(path, "the metadata"):
+    with contract.damage(path, "the metadata"):
         for name in checked["arrays"]:
             array = group[name]
             if not isinstance(array, zarr.Array):
@@ -388,13 +397,3 @@ def digest(path: Place) -> str:
         for index in complete.tolist():
             total.update(store.load(name, index).tobytes())
     return total.hexdigest()
-
-
-@contextmanager
-def _damage(source: str | Path, what: str) -> Iterator[None]:
-    """Turn what Zarr and its codecs raise on damaged metadata and chunks into one error."""
-    try:
-        yield
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
-        problem = f"{what} cannot be read ({' '.join(str(error).split())})"
-        raise InputError(source, problem, "Restore it or create the store again") from None
