@@ -24,6 +24,8 @@ from segtrain.sources import open_source
 from segtrain.targets import TARGETS
 from segtrain.train import train
 from segtrain.trust import trust_folder
+from segtrain.volume_files import plan, require_images
+from segtrain.volumes import predict_volumes
 
 app = common.app("segtrain", "Train segmentation without hand-drawn labels, and score it.")
 
@@ -62,7 +64,7 @@ def train_command(
     steps: Annotated[int | None, typer.Option(help="Training steps [default: 1000].")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed [default: 0].")] = None,
     model: Annotated[str | None, typer.Option(help="Network [default: unet].")] = None,
-    loss: Annotated[str | None, typer.Option(help="Loss [default: ce-dice].")] = None,
+    loss: Annotated[str | None, typer.Option(help="Loss [default: ce-class-dice].")] = None,
     patch: Annotated[
         str | None, typer.Option(help="Side of a patch, or Z,Y,X of a volume's [default: 128].")
     ] = None,
@@ -177,7 +179,9 @@ def evaluate(
 
 @app.command()
 def predict(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of images.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Folder of images, or of volumes.")
+    ],
     checkpoint: Checkpoint = RUN / BEST,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the masks [default: predictions].")
@@ -190,7 +194,10 @@ def predict(
     ] = False,
     trust: Annotated[
         bool,
-        typer.Option(help="Judge class masks without a label; takes three times as long."),
+        typer.Option(
+            help="Judge class masks without a label; takes three times as long. "
+            "Volumes: maps of confidence alone, at once."
+        ),
     ] = True,
     witness: Annotated[
         list[Path] | None, typer.Option(help="Another checkpoint to be agreed with; repeatable.")
@@ -202,6 +209,12 @@ def predict(
 
     Their values are the numbers 0, 1, 2, ..., which look black in most viewers. Beside class masks
     lie maps of confidence and trust.csv, how far each mask is to be trusted.
+
+    A model of volumes takes a folder of TIFF stacks; of NIfTI files, with channels along a fourth
+    axis or as CASE_0000.nii.gz, CASE_0001.nii.gz, whose masks have their affine; or of Zarr arrays
+    NAME.zarr, (Z,Y,X) or (C,Z,Y,X), which may be larger than memory. Their maps of confidence hold
+    the probability of the predicted class, 0 to 255; there is no trust.csv. In Zarr arrays,
+    instances are left as their field.
     """
     segmenter = load_segmenter(checkpoint, device)
     if format not in ("images", "ctc"):
@@ -213,6 +226,16 @@ def predict(
     out = out or Path("predictions")
     if out.resolve() == folder.resolve():
         raise InputError(out, "is the folder of the images", "Choose another --out")
+    if segmenter.axes == 3:
+        for option, given in (("--adapt", adapt), ("--witness", witness)):
+            if given:
+                raise InputError(option, "is for images, the model takes volumes", "Leave it out")
+        jobs = plan(segmenter, folder, out, overwrite)
+        with common.progress("predict", sum(job.shape[0] for job in jobs)) as advance:
+            predict_volumes(segmenter, jobs, advance, trust)
+        print(out)
+        return
+    require_images(folder)
     if adapt:
         segmenter = _adapted(segmenter, folder)
     with common.progress("predict", len(list_images(folder))) as advance:

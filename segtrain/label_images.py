@@ -39,8 +39,9 @@ def require_kind(segmenter: Segmenter, path: Path) -> None:
         If it has, or the segmenter takes several channels, which no single file has.
     """
     if segmenter.channels != 1:
-        problem = f"is for {segmenter.channels} channels"
-        raise InputError("the model", problem, "Give it data of that kind with --data")
+        problem = f"has one channel, the model {segmenter.channels}"
+        remedy = "Give volumes of that many as NIfTI or Zarr; images are for evaluate --data alone"
+        raise InputError(path, problem, remedy)
     if (axes := len(scan_shape(path))) != segmenter.axes:
         kinds = {2: "an image", 3: "a volume"}
         problem = f"is {kinds[axes]}, the model takes {kinds[segmenter.axes]}"
@@ -63,15 +64,26 @@ def write_labels(target: Path, labels: NDArray[Any]) -> None:
         If there are more instances than 16 bits can number, or the file cannot be written.
     """
     if labels.dtype != np.uint8:
-        if labels.size and (most := int(labels.max())) > np.iinfo(np.uint16).max:
-            problem = f"cannot hold {most} instances: 16 bits number 65535"
-            raise InputError(target, problem, "Cut the image into parts")
-        labels = labels.astype(np.uint16)
+        labels = numbered(target, labels)
     if labels.ndim == 2:
         write_image(target, labels)
         return
     with written_whole(target) as partial:
         tifffile.imwrite(partial, labels, photometric="minisblack", metadata={"axes": "ZYX"})
+
+
+def numbered(target: Path, labels: NDArray[Any]) -> NDArray[np.uint16]:
+    """Instance numbers with 16 bits.
+
+    Raises
+    ------
+    InputError
+        If there are more instances than these can number.
+    """
+    if labels.size and (most := int(labels.max())) > np.iinfo(np.uint16).max:
+        problem = f"cannot hold {most} instances: 16 bits number 65535"
+        raise InputError(target, problem, "Cut the image into parts")
+    return labels.astype(np.uint16)
 
 
 def predict_ctc(

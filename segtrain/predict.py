@@ -21,6 +21,7 @@ from segtrain.config import CLASSES, Training
 from segtrain.data.source import standardise
 from segtrain.decode import Decoding, decode
 from segtrain.models import MODELS
+from segtrain.preparation import Preparation, preparation
 from segtrain.sliding import slide
 
 ROTATIONS = 4
@@ -84,6 +85,8 @@ class Segmenter:
         Size of a pixel along every axis: two for images, three for volumes.
     window : tuple of int
         Sides of the window that slides over a volume.
+    prepared : Preparation
+        How volumes were prepared for its training.
     """
 
     network: nn.Module
@@ -96,6 +99,7 @@ class Segmenter:
     channels: int = 1
     spacing: tuple[float, ...] = (1.0, 1.0)
     window: tuple[int, ...] = ()
+    prepared: Preparation = field(default_factory=Preparation)
 
     @property
     def axes(self) -> int:
@@ -134,6 +138,7 @@ def load_segmenter(path: Path, device: str = "auto") -> Segmenter:
         network.load_state_dict(state["network"])
         sources = tuple(state["sources"])
         decoding = Decoding(**state.get("decoding", {}))
+        prepared = preparation(config, spacing)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         problem = f"does not fit the networks of this version ({str(error).splitlines()[0]})"
         raise InputError(path, problem, "Give a checkpoint of segtrain, or train again") from None
@@ -147,6 +152,7 @@ def load_segmenter(path: Path, device: str = "auto") -> Segmenter:
         channels=state["channels"],
         spacing=spacing,
         window=config.sides(len(spacing)),
+        prepared=prepared,
     )
 
 
@@ -217,11 +223,7 @@ def segment_image(segmenter: Segmenter, image: NDArray[np.float32]) -> NDArray[A
 
         _tiled(segmenter, image, label, mask)
     else:
-
-        def keep(first: int, planes: NDArray[np.float32]) -> None:
-            mask[first : first + planes.shape[1]] = planes.argmax(axis=0)
-
-        _slid(segmenter, image, keep)
+        segment_planes(segmenter, image, mask)
     return mask
 
 
@@ -235,12 +237,47 @@ def field_of(segmenter: Segmenter, image: NDArray[np.float32]) -> NDArray[np.flo
 
         _tiled(segmenter, image, regress, result)
     else:
-
-        def keep(first: int, planes: NDArray[np.float32]) -> None:
-            result[first : first + planes.shape[1]] = planes[0]
-
-        _slid(segmenter, image, keep)
+        segment_planes(segmenter, image, result)
     return result
+
+
+def segment_planes(
+    segmenter: Segmenter,
+    volume: Any,
+    out: Any,
+    confidence: Any = None,
+    *,
+    overlap: float = 0.5,
+    advance: Callable[[int], object] = lambda planes: None,
+) -> None:
+    """Segment a standardised volume, plane by plane, by a window that slides over it.
+
+    Halos as wide as the receptive field, as images have, would be most of a window.
+
+    Parameters
+    ----------
+    volume, out, confidence : array, shape (C, Z, Y, X), and (Z, Y, X)
+        See `segtrain.stream.predict_volume`.
+    overlap : float
+        See `segtrain.sliding.slide`.
+    advance : callable
+        Called with a number of planes when they are done.
+    """
+
+    def respond(windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        return outputs(segmenter, windows).cpu().numpy()
+
+    def keep(first: int, blended: NDArray[np.float32]) -> None:
+        planes = slice(first, first + blended.shape[1])
+        if segmenter.target == CLASSES:
+            out[planes] = blended.argmax(axis=0).astype(np.uint8)
+        else:
+            out[planes] = blended[0]
+        if confidence is not None:
+            confidence[planes] = (255 * blended.max(axis=0)).round().astype(np.uint8)
+        advance(blended.shape[1])
+
+    slide(volume, respond, segmenter.window, keep, overlap=overlap)
 
 
 def segment_with_confidence(
@@ -267,19 +304,6 @@ def _tiled(
     halo, multiple = int(segmenter.network.halo), int(segmenter.network.multiple)  # type: ignore[arg-type]
     halo = math.ceil(halo / segmenter.view.scale)
     apply_tiled(image, label, out, tile=TILE, halo=halo, multiple=multiple)
-
-
-def _slid(
-    segmenter: Segmenter,
-    volume: NDArray[np.float32],
-    keep: Callable[[int, NDArray[np.float32]], None],
-) -> None:
-    """A window slides over a volume: halos as wide as the receptive field would be most of it."""
-
-    def respond(windows: NDArray[np.float32]) -> NDArray[np.float32]:
-        return outputs(segmenter, windows).cpu().numpy()
-
-    slide(volume, respond, segmenter.window, keep)
 
 
 def _bytes(values: torch.Tensor) -> NDArray[np.uint8]:

@@ -1,10 +1,11 @@
-"""NIfTI volumes: reading, normalisation and one spacing, whatever the layout of the folder.
+"""NIfTI volumes: headers, intensities and masks, read and written, whatever the layout.
 
 Volumes are turned to the axes nearest to RAS+ and returned in the order z, y, x, z pointing to the
 head, so that a middle slice is axial. A mask is turned as its image is, by voxel numbers, whatever
 its own header says: in published data headers of the two differ while their voxels agree.
 """
 
+import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phasegen.errors import InputError
+from phasegen.files import written_whole
+
+PLAIN = np.array([[0, 1], [1, 1], [2, 1]], float)
+"""The orientation RAS+ in the terms of `nibabel.orientations`."""
 
 
 @dataclass(frozen=True)
@@ -24,23 +29,27 @@ class Header:
     spacing: tuple[float, ...]
 
 
-def read_header(images: Sequence[Path], mask: Path) -> Header:
+def read_header(images: Sequence[Path], mask: Path | None = None) -> Header:
     """Shape and voxel size of a volume, without its voxels.
 
     Parameters
     ----------
     images : sequence of Path
         One file for every channel, or one with channels along its fourth axis.
-    mask : Path
+    mask : Path, optional
         Its mask.
 
     Raises
     ------
     InputError
-        If a file cannot be read, or they differ in shape.
+        If a file cannot be read, is no volume, or they differ in shape.
     """
     channels, first = 0, _opened(images[0])
-    for path in (*images, mask):
+    if len(first.shape) not in (3, 4) or not all(first.shape):
+        found = " x ".join(map(str, first.shape))
+        remedy = "Give three axes of voxels, and a fourth of channels if there are several"
+        raise InputError(images[0], f"is {found} voxels, which is no volume", remedy)
+    for path in (*images, *([mask] if mask else [])):
         file = first if path == images[0] else _opened(path)
         sizes = file.shape
         if path == mask:
@@ -73,14 +82,56 @@ def read_volume(
     InputError
         If a file cannot be read, intensities are NaN or infinite, or mask values no whole numbers.
     """
+    turn = _turn(_opened(images[0]))
+    return read_images(images), _turned(_integers(_opened(mask), mask), turn)
+
+
+def read_images(images: Sequence[Path]) -> list[NDArray[np.float32]]:
+    """The intensities (Z, Y, X) of every channel of one volume.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, or intensities are NaN or infinite.
+    """
     files = [_opened(path) for path in images]
     turn = _turn(files[0])
-    channels = [
+    return [
         channel
         for path, file in zip(images, files, strict=True)
         for channel in _channels(file, path, turn)
     ]
-    return channels, _turned(_integers(_opened(mask), mask), turn)
+
+
+def write_like(path: Path, labels: NDArray[Any], image: Path) -> None:
+    """Write labels (Z, Y, X) with the axes, affine and header of the volume that they belong to.
+
+    Parameters
+    ----------
+    path : Path
+        NAME.nii or NAME.nii.gz.
+    labels : ndarray, shape (Z, Y, X)
+        On the voxels of the volume, turned as `read_images` turns them.
+    image : Path
+        File of the volume.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+    """
+    import nibabel
+    from nibabel.orientations import apply_orientation, ornt_transform
+
+    file = _opened(image)
+    stored = apply_orientation(labels.T, ornt_transform(PLAIN, _turn(file)))
+    header = file.header.copy()
+    header.set_data_dtype(labels.dtype)
+    header["cal_min"] = header["cal_max"] = 0  # how to show the grey values of the image
+    kind = nibabel.Nifti2Image if header["sizeof_hdr"] == 540 else nibabel.Nifti1Image
+    content = kind(stored, file.affine, header).to_bytes()
+    with written_whole(path) as partial:
+        partial.write_bytes(gzip.compress(content, 6, mtime=0) if path.suffix == ".gz" else content)
 
 
 def mask_values(path: Path) -> list[int]:
@@ -138,8 +189,7 @@ def _turn(file: Any) -> NDArray[Any]:
     from nibabel.orientations import io_orientation
 
     turn = np.asarray(io_orientation(file.affine))
-    plain = np.array([[0, 1], [1, 1], [2, 1]], float)
-    return plain if np.isnan(turn).any() else turn
+    return PLAIN if np.isnan(turn).any() else turn
 
 
 def _turned(volume: NDArray[Any], turn: NDArray[Any]) -> NDArray[Any]:

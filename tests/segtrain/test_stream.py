@@ -111,7 +111,7 @@ def test_what_does_not_fit_is_refused():
     volume = grey((9, 20, 20))
     for source, out, problem in (
         (volume[0], volume, "has shape"),
-        (np.stack([volume, volume]), volume, r"has shape \(2, 9, 20, 20\), the model 1 channels"),
+        (np.stack([volume, volume]), volume, r"has shape \(2, 9, 20, 20\), the model 1 channel"),
         (volume, volume[1:], r"the result: has shape \(8, 20, 20\)"),
         (np.where(volume > 9, volume, np.nan), volume.copy(), "NaN"),
     ):
