@@ -39,7 +39,7 @@ class Training(Config):
     start: Path | None = Field(None, description="checkpoint to start from: fine-tuning")
     freeze: tuple[str, ...] = Field((), description="parts of the network that stay as they start")
     loss: Annotated[str, one_of([*LOSSES, *FIELD_LOSSES])] | None = Field(
-        None, description="loss; ce-dice of classes and l1 of a field if left out"
+        None, description="loss; ce-class-dice of classes and l1 of a field if left out"
     )
     class_weights: tuple[NonNegativeFloat, ...] = Field(
         (), description="weight of the pixels of every class"
@@ -113,4 +113,4 @@ class Training(Config):
     @property
     def criterion(self) -> str:
         """Name of the loss in use."""
-        return self.loss or ("ce-dice" if self.target == CLASSES else "l1")
+        return self.loss or ("ce-class-dice" if self.target == CLASSES else "l1")

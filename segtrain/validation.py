@@ -12,13 +12,12 @@ from torch import nn
 from segtrain.config import CLASSES
 from segtrain.data.source import Labelled
 from segtrain.decode import Decoding, decode
-from segtrain.metrics.instance import overlaps, panoptic_quality
-from segtrain.metrics.overlap import iou
+from segtrain.metrics.instance import PanopticScore, overlaps, panoptic_quality, pool
 from segtrain.predict import Segmenter, outputs
 from segtrain.steps import Run
 
 WATCHED = {2: 256, 3: 96}
-"""Largest side of the middle of an image or volume that validation looks at, pixels."""
+"""Largest side of the part of an image or volume that validation looks at, pixels."""
 
 DECODINGS = tuple(Decoding(e, h) for e, h in product((0.05, 0.01, 0.1, 0.2), (0.1, 0.2)))
 """Decodings tried of a field, the default first: fields differ in how steeply they rise.
@@ -28,17 +27,18 @@ DECODINGS = tuple(Decoding(e, h) for e, h in product((0.05, 0.01, 0.1, 0.2), (0.
 
 
 class Verdict(NamedTuple):
-    """Mean score of a network, and the decoding of its field with which it has that."""
+    """Score of a network, and the decoding of its field with which it has that."""
 
     score: float
     decoding: Decoding
 
 
 def validate(run: Run, network: nn.Module, show: Callable[..., None] | None = None) -> Verdict:
-    """Mean score on the middle of the held-out images; 0 if there are none.
+    """Score on the held-out images, all taken for one; 0 if there are none.
 
-    Foreground IoU of classes; panoptic quality of instances, by the best of `DECODINGS`. The first
-    image with its truth and prediction is handed to `show`.
+    Of classes the mean IoU over all but the first that occur, so that one that is small or taken
+    for another counts like any; of instances panoptic quality, by the best of `DECODINGS`. The
+    first image with its truth and prediction is handed to `show`.
     """
     truth, config = run.data.truth, run.config
     segmenter = Segmenter(
@@ -52,36 +52,50 @@ def validate(run: Run, network: nn.Module, show: Callable[..., None] | None = No
         window=config.sides(truth.axes),
     )
     multiple = multiples(network, truth.axes)
-    tried = DECODINGS if config.target != CLASSES else (Decoding(),)
-    scores = np.zeros((len(tried), len(run.data.validation)))
-    first: list[NDArray[Any]] = []
+    of_classes = config.target == CLASSES
+    tried = (Decoding(),) if of_classes else DECODINGS
+    count = len(truth.classes)
+    confusion = np.zeros(count**2, np.int64)
+    scores: list[list[PanopticScore]] = [[] for _ in tried]
+    pictures: list[tuple[NDArray[Any], ...]] = []
     for number, index in enumerate(run.data.validation):
-        sample = middle(truth.load(index), WATCHED[truth.axes], multiple)
+        sample = window(truth.load(index), WATCHED[truth.axes], multiple)
         response = outputs(segmenter, sample.image[None])[0].cpu().numpy()
-        found = [_judge(response, sample, config.target, decoding) for decoding in tried]
-        scores[:, number] = [score for _, score in found]
+        known = sample.weight > 0
+        if of_classes:
+            found: list[NDArray[Any]] = [response.argmax(axis=0)]
+            pairs = count * sample.mask[known].astype(np.int64) + found[0][known]
+            confusion += np.bincount(pairs, minlength=count**2)
+        else:
+            found = [decode(response[0], **asdict(decoding)) for decoding in tried]
+            for labels, each in zip(found, scores, strict=True):
+                each.append(panoptic_quality(overlaps(labels * known, sample.mask * known)))
         if not number:
-            shown, first = (sample.image, sample.mask, response), [labels for labels, _ in found]
-    if not first:
+            pictures = [(sample.image, sample.mask, labels, response) for labels in found]
+    if not pictures:
         return Verdict(0.0, tried[0])
-    means = scores.mean(axis=1)
-    best = int(means.argmax())
+    if of_classes:
+        values = [mean_iou(confusion.reshape(count, count))]
+    else:
+        values = [pool(each).pq for each in scores]
+    best = int(np.argmax(values))
     if show:
-        image, mask, response = shown
-        show(image, mask, first[best], response)
-    return Verdict(float(means[best]), tried[best])
+        show(*pictures[best])
+    return Verdict(values[best], tried[best])
 
 
-def _judge(
-    response: NDArray[Any], sample: Labelled, target: str, decoding: Decoding
-) -> tuple[NDArray[Any], float]:
-    """What the outputs (C, [Z,] Y, X) say of a sample, and the score of that."""
-    known = sample.weight > 0
-    if target == CLASSES:
-        classes: NDArray[Any] = response.argmax(axis=0)
-        return classes, iou((classes > 0) & known, (sample.mask > 0) & known)
-    labels = decode(response[0], **asdict(decoding))
-    return labels, panoptic_quality(overlaps(labels * known, sample.mask * known)).pq
+def mean_iou(confusion: NDArray[np.int64]) -> float:
+    """Mean IoU over all classes but the first that are true or predicted anywhere.
+
+    Parameters
+    ----------
+    confusion : ndarray of int (classes, classes)
+        Pixels of each true class, in rows, by the predicted class.
+    """
+    common = np.diag(confusion)[1:]
+    either = (confusion.sum(axis=0) + confusion.sum(axis=1))[1:] - common
+    occurs = either > 0
+    return float((common[occurs] / either[occurs]).mean()) if occurs.any() else 1.0
 
 
 def multiples(network: nn.Module, axes: int) -> tuple[int, ...]:
@@ -90,14 +104,21 @@ def multiples(network: nn.Module, axes: int) -> tuple[int, ...]:
     return (multiple,) * axes if isinstance(multiple, int) else tuple(multiple)
 
 
-def middle(sample: Labelled, most: int, multiple: tuple[int, ...]) -> Labelled:
-    """The middle of a sample, of sides at most `most` that are multiples of `multiple`.
+def window(sample: Labelled, most: int, multiple: tuple[int, ...]) -> Labelled:
+    """A part of a sample, of sides at most `most` that are multiples of `multiple`.
 
-    What is shorter than a multiple is mirrored to that length, with weight 0.
+    It lies about the median of the foreground, as near as the borders allow, lest it miss an organ
+    that is small or to one side. What is shorter than a multiple is mirrored to that length, with
+    weight 0.
     """
     sizes = sample.mask.shape
     sides = [max(m, min(n, most) // m * m) for n, m in zip(sizes, multiple, strict=True)]
-    starts = [max(n - side, 0) // 2 for n, side in zip(sizes, sides, strict=True)]
+    starts = []
+    for axis, (n, side) in enumerate(zip(sizes, sides, strict=True)):
+        others = tuple(other for other in range(len(sizes)) if other != axis)
+        cumulated = np.count_nonzero(sample.mask, axis=others).cumsum()
+        at = int(np.searchsorted(2 * cumulated, cumulated[-1])) if cumulated[-1] else (n - 1) // 2
+        starts.append(min(max(at - (side - 1) // 2, 0), max(n - side, 0)))
     spans = tuple(slice(a, a + side) for a, side in zip(starts, sides, strict=True))
     lack = [(0, max(side - n, 0)) for n, side in zip(sizes, sides, strict=True)]
     return Labelled(

@@ -301,4 +301,4 @@ def test_the_prior_gains_its_weight_in_training():
     assert loss_at(config, 0.3).eps == 3
     at_once = config.model_copy(update={"prior_warm_up": 0})
     assert loss_at(at_once, 0).strength == 2
-    assert loss_at(Training(), 0.5) is LOSSES["ce-dice"]
+    assert loss_at(Training(), 0.5) is LOSSES["ce-class-dice"]

@@ -7,7 +7,7 @@ from segtrain.data.source import Labelled
 from segtrain.evaluate import evaluate_source
 from segtrain.predict import load_segmenter, segment_image
 from segtrain.train import train
-from segtrain.validation import middle
+from segtrain.validation import mean_iou, window
 from tests.segtrain.specimens import read, serve, settings, source, stopping_after
 
 SHAPE = (14, 26, 24)
@@ -63,17 +63,40 @@ def test_volumes_thinner_than_the_network_steps_are_validated(monkeypatch, tmp_p
     ("shape", "most", "expected"),
     [((40, 30), 16, (16, 16)), ((10, 30), 16, (8, 16)), ((3, 9), 16, (4, 8)), ((4, 4), 2, (4, 4))],
 )
-def test_the_middle_that_validation_looks_at(shape, most, expected):
-    mask = np.arange(np.prod(shape)).reshape(shape)
-    sample = Labelled(mask[None].astype(np.float32), mask, np.ones(shape, np.float32))
-    found = middle(sample, most, (4, 4))
+@pytest.mark.parametrize("shift", [0, 1])
+def test_the_window_that_validation_looks_at(shape, most, expected, shift):
+    places = np.arange(np.prod(shape)).reshape(shape)
+    weight = np.ones(shape, np.float32)
+    found = window(Labelled(places[None].astype(np.float32), places * shift, weight), most, (4, 4))
     assert found.mask.shape == found.weight.shape == found.image[0].shape == expected
     inside = tuple(slice(min(a, b)) for a, b in zip(shape, expected, strict=True))
     assert found.weight.sum() == found.weight[inside].sum() == found.weight[inside].size
-    np.testing.assert_array_equal(found.image[0], found.mask)
-    starts = [max(a - b, 0) // 2 for a, b in zip(shape, expected, strict=True)]
-    spans = tuple(slice(a, a + b) for a, b in zip(starts, expected, strict=True))
-    np.testing.assert_array_equal(found.mask[inside], mask[spans])
+    np.testing.assert_array_equal(found.image[0] * shift, found.mask)
+    first = np.unravel_index(int(found.image[0, 0, 0]), shape)
+    for start, a, b in zip(first, shape, expected, strict=True):
+        assert abs(start - max(a - b, 0) / 2) <= 1
+
+
+@pytest.mark.parametrize("at", [(2, 3), (35, 4), (20, 27), (38, 28)])
+def test_the_window_does_not_miss_what_lies_to_one_side(at):
+    mask = np.zeros((40, 30), np.uint8)
+    mask[at[0] - 1 : at[0] + 2, at[1] - 1 : at[1] + 2] = 1
+    image = np.indices(mask.shape).astype(np.float32)
+    found = window(Labelled(image, mask, np.ones(mask.shape, np.float32)), 16, (4, 4))
+    assert found.mask.shape == (16, 16)
+    assert found.mask.sum() == mask.sum()
+    np.testing.assert_array_equal(found.image[:, found.mask > 0], image[:, mask > 0])
+
+
+def test_the_mean_iou_counts_small_classes_and_confusion():
+    # 90 right of the background; of class 1, 5 found and 5 taken for class 2; class 3 is nowhere.
+    confusion = np.array([[90, 0, 0, 0], [0, 5, 5, 0], [0, 0, 10, 0], [0, 0, 0, 0]])
+    assert mean_iou(confusion) == pytest.approx((5 / 10 + 10 / 15) / 2)
+    nothing = np.zeros((3, 3), int)
+    nothing[0, 0] = 7
+    assert mean_iou(nothing) == 1
+    nothing[1, 0] = 1  # a collapsed network
+    assert mean_iou(nothing) == 0
 
 
 @pytest.mark.slow
