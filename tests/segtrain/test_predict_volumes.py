@@ -21,6 +21,7 @@ from segtrain.volume_files import plan
 from segtrain.volumes import predict_volumes
 from tests.cli.conftest import call
 from tests.segtrain.cells import CPU, discs, field_model
+from tests.segtrain.scans import save
 
 SHAPE = (9, 11, 8)
 """Voxels along x, y, z of NIfTI files; z, y, x of others."""
@@ -57,12 +58,6 @@ def expected(*channels):
     """What `Bright` says of channels."""
     standard = [standardise(one.astype(np.float32)) for one in channels]
     return (sum(standard) + standard[-1] > 0).astype(np.uint8)
-
-
-def save(path, array, affine=SCALED, kind=nibabel.Nifti1Image):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nibabel.save(kind(array, affine), path)
-    return array
 
 
 def run(segmenter, folder, out, **options):
@@ -126,7 +121,7 @@ def oblique(path):
 def test_the_header_is_that_of_the_volume_but_for_what_the_voxels_are(tmp_path):
     (tmp_path / "in").mkdir()
     values = oblique(tmp_path / "in/a.nii")
-    save(tmp_path / "in/b.nii", grey(*SHAPE), kind=nibabel.Nifti2Image)
+    save(tmp_path / "in/b.nii", grey(*SHAPE), SCALED, kind=nibabel.Nifti2Image)
     run(model(), tmp_path / "in", tmp_path / "out", confidence=False)
     np.testing.assert_array_equal(
         same_grid(tmp_path / "out/a.nii", tmp_path / "in/a.nii"), expected(values)
@@ -141,9 +136,9 @@ def test_the_header_is_that_of_the_volume_but_for_what_the_voxels_are(tmp_path):
 
 def test_channels_along_a_fourth_axis_or_in_files_of_their_own(tmp_path):
     channels = [grey(*SHAPE, seed=k) for k in range(2)]
-    save(tmp_path / "msd/BRATS_001.nii.gz", np.stack(channels, axis=-1))
+    save(tmp_path / "msd/BRATS_001.nii.gz", np.stack(channels, axis=-1), SCALED)
     for k in (1, 0):
-        save(tmp_path / f"nnunet/case_7_{k:04d}.nii.gz", channels[k])
+        save(tmp_path / f"nnunet/case_7_{k:04d}.nii.gz", channels[k], SCALED)
     run(model(2), tmp_path / "msd", tmp_path / "a")
     run(model(2), tmp_path / "nnunet", tmp_path / "b")
     for mask, volume in (
@@ -214,7 +209,7 @@ def test_where_training_resampled_the_volume_is_and_the_mask_back(tmp_path):
     ],
 )
 def test_voxels_of_another_size_are_warned_of(tmp_path, caplog, prepared, said):
-    save(tmp_path / "a.nii", grey(*SHAPE))
+    save(tmp_path / "a.nii", grey(*SHAPE), SCALED)
     plan(model(prepared=prepared), tmp_path, tmp_path / "out")
     assert [said in one.getMessage() for one in caplog.records] == [True] * (said is not None)
 
