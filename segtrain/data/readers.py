@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from skimage.measure import label
 
 from phasegen.errors import InputError
 from phasegen.images import digest_files, pair_masks, read_mask, read_micrograph
@@ -32,7 +33,8 @@ def from_store(path: Place, patch: int | Sequence[int], instances: bool = False)
     patch : int or sequence of int
         Sides of the patches that will be cut from it.
     instances : bool
-        Whether masks number its grains or particles, instead of naming their class.
+        Whether masks number its grains or particles, instead of naming their class. Those that
+        the frame of the periodic cell divides are as many instances as an image shows pieces.
 
     Raises
     ------
@@ -56,6 +58,10 @@ def from_store(path: Place, patch: int | Sequence[int], instances: bool = False)
     @lru_cache(max(1, CACHED // math.prod(store.shape)))
     def load(index: int) -> Labelled:
         image, mask = (store.load(array, int(complete[index])) for array in ("image", name))
+        if instances:
+            # The simulated cell is periodic: what leaves on one side and comes back on the other
+            # has one number, but an image shows two pieces.
+            mask = label(mask, connectivity=1)
         return Labelled(per_channel(image), mask, np.ones(mask.shape, np.float32))
 
     axes = len(store.shape)

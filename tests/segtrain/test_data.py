@@ -17,6 +17,9 @@ from segtrain.data.formats import open_format
 from segtrain.data.patches import draw
 from segtrain.data.readers import from_folders, from_store
 from segtrain.data.source import Labelled, Source, standardise
+from segtrain.decode import decode
+from segtrain.metrics.instance import overlaps, panoptic_quality
+from segtrain.targets.poisson import poisson_field
 
 PATCH = 32
 
@@ -82,6 +85,20 @@ def test_a_store_as_a_source(simulation):
         "digest": digest(simulation),
         "parents": [],
     }
+
+
+def test_an_instance_that_the_frame_divides_is_as_many_as_one_sees(tmp_path):
+    settings = campaign.Simulation(recipe="grains", samples=1, shape=96)
+    list(campaign.run(campaign.prepare(tmp_path / "a.zarr", settings), workers=1))
+    stored = open_store(tmp_path / "a.zarr").read(0).instance
+    read = from_store(tmp_path / "a.zarr", PATCH, instances=True).load(0).mask
+    np.testing.assert_array_equal(read > 0, stored > 0)
+    pieces = [ndimage.label(read == number)[1] for number in range(1, read.max() + 1)]
+    assert pieces == [1] * read.max()
+    numbers = {(a, b) for a, b in zip(read.ravel(), stored.ravel(), strict=True)}
+    assert len(numbers - {(0, 0)}) == read.max() > len(np.unique(stored)) - 1
+    whole = decode(poisson_field(read, None), epsilon=0.005, h=0.05)
+    assert panoptic_quality(overlaps(whole, read)).pq > 0.97
 
 
 def test_an_unfinished_store_is_refused(tmp_path):
