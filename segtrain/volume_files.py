@@ -136,8 +136,8 @@ def _plan_nifti(segmenter: Segmenter, paths: Sequence[Path], out: Path) -> list[
     jobs = []
     for name, files in _cases(paths, segmenter.channels).items():
         header = read_header(files)
-        if header.shape[0] != segmenter.channels:
-            problem = f"has {header.shape[0]} channels, the model {segmenter.channels}"
+        if (count := header.shape[0]) != segmenter.channels:
+            problem = f"has {count} channel{'s' * (count > 1)}, the model {segmenter.channels}"
             remedy = "Give a fourth axis of channels, or files CASE_0000.nii.gz, CASE_0001.nii.gz"
             raise InputError(files[0], problem, f"{remedy}, in the order of the training")
         shape = segmenter.prepared.shape(header.shape[1:], header.spacing)

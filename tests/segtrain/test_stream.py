@@ -1,6 +1,7 @@
 """Volumes on disk: the same result as in memory, in memory that does not grow with the depth."""
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from phasegen.errors import InputError
 from segtrain.data.source import standardise
 from segtrain.models import MODELS
 from segtrain.predict import Segmenter, field_of, segment_image
+from segtrain.preparation import Preparation
 from segtrain.stream import predict_volume
 
 WINDOW = (8, 16, 16)
@@ -73,10 +75,14 @@ class Bright(torch.nn.Module):
 
 
 class Echo(Bright):
-    """The voxels as the network is shown them."""
+    """The voxels of a channel as the network is shown them."""
+
+    def __init__(self, channel=0):
+        super().__init__()
+        self.channel = channel
 
     def forward(self, x):
-        return x
+        return x[:, self.channel : self.channel + 1]
 
 
 def test_voxels_are_standardised_by_the_whole_volume():
@@ -85,6 +91,21 @@ def test_voxels_are_standardised_by_the_whole_volume():
     out = np.zeros(volume.shape, np.float32)
     predict_volume(segmenter(Echo(), target="poisson"), volume, out)
     np.testing.assert_allclose(out, standardise(volume), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "prepared", [Preparation(window=(-50.0, 900.0)), Preparation(nonzero=True), Preparation()]
+)
+def test_voxels_are_prepared_as_in_training(prepared):
+    volume = grey((2, 21, 18, 20)).astype(np.float32) - 1000
+    volume[0, :8] = 0  # planes, and a channel beside them that has none
+    out = np.zeros(volume.shape[1:], np.float32)
+    for channel in range(2):
+        network = Echo(channel)
+        ours = replace(segmenter(network, 2, target="poisson"), prepared=prepared)
+        predict_volume(ours, volume, out)
+        np.testing.assert_allclose(out, prepared.normalised(volume[channel]), atol=1e-5)
+        assert (out[:8] == 0).all() == (prepared.nonzero and channel == 0)
 
 
 def peak(tmp_path, depth):
