@@ -3,10 +3,10 @@
     python benchmarks/volumes.py [--patch 32 64 32] [--batch 2] [--widths 16 32 64 128]
 
 A step is forward, loss, backward and AdamW, in the precision of training. The networks take turns,
-round after round; time is the median of the rounds, its ratio the median of the ratios to the
-backbone of the same round. Operations are those of a forward pass. On a processor time is processor
-time, with one thread, and memory what a process of its own grew by; on CUDA it is time on the clock
-and what was allocated at most.
+round after round; time is the median of the rounds, over the patches of a batch, its ratio the
+median of the ratios to the backbone of the same round. Operations are those of a forward pass of a
+patch. On a processor time is processor time, with one thread, and memory what a process of its own
+grew by in a step of a whole batch; on CUDA it is time on the clock, and the most ever allocated.
 """
 
 import argparse
@@ -30,14 +30,27 @@ from segtrain.losses.pde import Regularised, total_variation
 from segtrain.models.cost import describe_network
 from segtrain.models.es_unet import ESUNet
 from segtrain.models.monai_baselines import swin_unetr, vnet
-from segtrain.models.pde3d_unet import DESIGNS, PDE3DUNet
+from segtrain.models.pde3d_unet import PDE3DUNet
 from segtrain.models.unet3d import UNet3D
 
 BACKBONE = "unet3d"
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     BACKBONE: UNet3D,
     "unet3d, no deep supervision": partial(UNet3D, deep=False),
-    **{name: partial(PDE3DUNet, design=design) for name, design in DESIGNS.items()},
+    "unet3d, checkpointing": partial(UNet3D, checkpointing=True),
+    "pde3d-unet": PDE3DUNet,
+    "steps 1": partial(PDE3DUNet, steps=1),
+    "steps 5": partial(PDE3DUNet, steps=5),
+    "explicit": partial(PDE3DUNet, scheme="explicit"),
+    "crank-nicolson, sweeps 2": partial(PDE3DUNet, scheme="crank-nicolson", sweeps=2),
+    "split": partial(PDE3DUNet, scheme="split"),
+    "gauss-seidel": partial(PDE3DUNet, solver="gauss-seidel"),
+    "size 5": partial(PDE3DUNet, size=5),
+    "skips": partial(PDE3DUNet, place="skips"),
+    "both": partial(PDE3DUNet, place="both"),
+    "all skips": partial(PDE3DUNet, place="skips", finest=0),
+    "all skips, fields 8": partial(PDE3DUNet, place="skips", finest=0, fields=8),
+    "all skips, fields 4": partial(PDE3DUNet, place="skips", finest=0, fields=4),
     "es-unet": ESUNet,
     "vnet": vnet,
     "swin-unetr": swin_unetr,
@@ -138,10 +151,12 @@ def main() -> None:
     for name, seconds in times.items():
         ratios = [a / b for a, b in zip(seconds, times[BACKBONE], strict=True)]
         parameters, flops = costs[name]
-        row = (name, f"{parameters:,}", f"{flops / 1e9:.2f}", f"{memory[name]:.0f}")
-        rows.append((*row, f"{median(seconds) * 1e3:.0f}", f"{median(ratios):.3f}"))
+        row = (name, f"{parameters:,}", f"{flops / options.batch / 1e9:.2f}", f"{memory[name]:.0f}")
+        each = 1e3 * median(seconds) / options.batch
+        rows.append((*row, f"{each:.0f}", f"{median(ratios):.3f}"))
     print(f"patch {options.patch}, batch {options.batch}, widths {options.widths}, {device}")
-    common.table(("network", "parameters", "GFLOP", "MiB", "ms", "ratio"), rows)
+    header = ("network", "parameters", "GFLOP/patch", "MiB", "ms/patch", "ratio")
+    common.table(header, rows)
 
 
 def timed(step: Callable[[], None], device: str) -> float:

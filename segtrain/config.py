@@ -1,15 +1,23 @@
 """Configuration of the training."""
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    PositiveInt,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from phasegen.config import Config, one_of
 from phasegen.errors import InputError
 from segtrain.losses import FIELD_LOSSES, LOSSES
 from segtrain.losses.pde import STRENGTH, WIDTH
 from segtrain.models import MODELS
+from segtrain.models.options import checked
 from segtrain.schedules import SCHEDULES
 from segtrain.targets import TARGETS
 
@@ -33,6 +41,7 @@ class Training(Config):
         CLASSES, description="what the network learns: classes, or a field of every instance"
     )
     model: Annotated[str, one_of(MODELS)] = Field("unet", description="network")
+    options: dict[str, Any] = Field({}, description="options of the network, by name")
     widths: tuple[PositiveInt, ...] = Field(
         (16, 32, 64, 128), min_length=1, description="channels of every level, bottleneck last"
     )
@@ -50,7 +59,7 @@ class Training(Config):
         0.2, ge=0, le=1, description="share of the steps over which the prior gains its weight"
     )
     steps: int = Field(1000, ge=1, description="steps of training")
-    batch: int = Field(8, ge=2, description="patches a step")
+    batch: int = Field(8, ge=1, description="patches a step")
     patch: PositiveInt | tuple[PositiveInt, ...] = Field(
         128, description="side of a patch, pixels; one for all axes or one for each, z first"
     )
@@ -76,6 +85,18 @@ class Training(Config):
     deterministic: bool = Field(False, description="refuse operations that vary between runs")
     seed: int = Field(0, ge=0, lt=2**63, description="seed")
     device: str = Field("auto", description="auto, cpu or cuda")
+
+    @field_validator("options")
+    @classmethod
+    def _check_options(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        model = info.data.get("model")  # absent if it was refused itself
+        return checked(model, MODELS[model], options) if model else options
+
+    @model_validator(mode="after")
+    def _check_batch(self) -> Self:
+        if self.adapt and self.batch < 2:
+            raise ValueError("batch = 1, but adapt takes half of a batch from each kind of data")
+        return self
 
     @model_validator(mode="after")
     def _check_patch(self) -> Self:

@@ -112,7 +112,7 @@ def build(
 ) -> nn.Module:
     """The network of a configuration on `device`, in channels-last order."""
     outputs = classes if config.target == CLASSES else 1
-    network = MODELS[config.model](channels, outputs, config.widths, axes)
+    network = MODELS[config.model](channels, outputs, config.widths, axes, **config.options)
     return network.to(device, memory_format=layout(axes))  # type: ignore[call-overload, no-any-return]
 
 

@@ -1,7 +1,6 @@
 """Networks: one file each, one line here."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from torch import nn
 
@@ -9,16 +8,17 @@ from phasegen.errors import InputError
 from segtrain.models.es_unet import ESUNet
 from segtrain.models.ma_unet import MAUNet
 from segtrain.models.monai_baselines import swin_unetr, vnet
-from segtrain.models.pde3d_unet import DESIGNS, PDE3DUNet
+from segtrain.models.pde3d_unet import PDE3DUNet
 from segtrain.models.pde_unet import PDEUNet
 from segtrain.models.unet import UNet
 from segtrain.models.unet3d import UNet3D
 
-Build = Callable[[int, int, Sequence[int], int], nn.Module]
-"""``(channels, outputs, widths, axes) -> network``.
+Build = Callable[..., nn.Module]
+"""``(channels, outputs, widths, axes, **options) -> network``.
 
-Networks say what sides of the input must be multiples of (`multiple`) and how far they see (`halo`,
-pixels). One with deep supervision returns a tuple in training, the finest output first.
+Options are keyword-only and typed, see `segtrain.models.options`. Networks say what sides of the
+input must be multiples of (`multiple`) and how far they see (`halo`, pixels). One with deep
+supervision returns a tuple in training, the finest output first.
 """
 
 
@@ -40,7 +40,7 @@ MODELS: dict[str, Build] = {
     "pde-unet": planar(PDEUNet),
     "ma-unet": MAUNet,
     "unet3d": UNet3D,
-    **{name: partial(PDE3DUNet, design=design) for name, design in DESIGNS.items()},
+    "pde3d-unet": PDE3DUNet,
     "es-unet": ESUNet,
     "vnet": vnet,
     "swin-unetr": swin_unetr,

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segtrain.models.unet3d import CONVOLUTION, POOL, double, single
+from segtrain.models.unet3d import CONVOLUTION, POOL, double, run, single
 
 REDUCTION = 4
 """Channels per channel between squeeze and excitation."""
@@ -39,6 +39,8 @@ class ESUNet(nn.Module):
         2 or 3 spatial axes.
     deep : bool
         Deep supervision.
+    checkpointing : bool
+        Compute blocks again in the backward pass instead of storing what is within them.
 
     Attributes
     ----------
@@ -57,9 +59,10 @@ class ESUNet(nn.Module):
         axes: int = 3,
         *,
         deep: bool = True,
+        checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        self.deep, self.pool = deep, POOL[axes]
+        self.deep, self.pool, self.checkpointing = deep, POOL[axes], checkpointing
         self.mode = "bilinear" if axes == 2 else "trilinear"
         self.first = double(channels, widths[0], axes)
         self.down = nn.ModuleList(double(s, d, axes) for s, d in pairwise(widths))
@@ -86,9 +89,10 @@ class ESUNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Logits of images (B, channels, [Z,] Y, X), see the class."""
-        features = [self.first(x)]
+        again = self.checkpointing and self.training
+        features = [run(self.first, x, again)]
         for block in self.down:
-            features.append(block(self.pool(features[-1], 2, ceil_mode=True)))
+            features.append(run(block, self.pool(features[-1], 2, ceil_mode=True), again))
         # From the bottleneck up, a level of the encoder gives way to that of the decoder.
         for level in reversed(range(len(self.paths))):
             size = features[level].shape[2:]
@@ -96,11 +100,12 @@ class ESUNet(nn.Module):
             for source, path in enumerate(cast(nn.ModuleList, self.paths[level])):
                 if source <= level:
                     window = 2 ** (level - source)
-                    y = path(self.pool(features[source], window, ceil_mode=True))
+                    y = run(path, self.pool(features[source], window, ceil_mode=True), again)
                 else:
-                    y = F.interpolate(path(features[source]), size=size, mode=self.mode)
+                    y = run(path, features[source], again)
+                    y = F.interpolate(y, size=size, mode=self.mode)
                 joined.append(y)
-            features[level] = self.merge[level](torch.cat(joined, dim=1))
+            features[level] = run(self.merge[level], torch.cat(joined, dim=1), again)
         if not (self.deep and self.training):
             finest: Tensor = self.heads[0](features[0])
             return finest

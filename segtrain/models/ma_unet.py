@@ -19,7 +19,7 @@ from phasegen.errors import InputError
 
 WIDTHS = (96, 192, 384, 768, 1536)
 """Channels of every level of the full network."""
-DROPOUT, ATTENTION_DROPOUT = 0.3, 0.1
+ATTENTION_DROPOUT = 0.1
 GROUPS, REDUCTION, WINDOW = 8, 8, 7
 
 Layers = tuple[type[nn.Module], type[nn.Module], type[nn.Module], type[nn.Module]]
@@ -37,14 +37,14 @@ class Residual(nn.Module):
     shortcut, a 1x1 convolution where the width changes, is added before the last SiLU.
     """
 
-    def __init__(self, inputs: int, outputs: int, axes: int) -> None:
+    def __init__(self, inputs: int, outputs: int, axes: int, dropout: float) -> None:
         super().__init__()
-        convolution, _, _, dropout = LAYERS[axes]
+        convolution, _, _, drop = LAYERS[axes]
         self.body = nn.Sequential(
             convolution(inputs, outputs, 3, padding=1, bias=False),
             _norm(outputs),
             nn.SiLU(inplace=True),
-            dropout(DROPOUT),
+            drop(dropout),
             convolution(outputs, outputs, 3, padding=1, bias=False),
             _norm(outputs),
         )
@@ -131,6 +131,8 @@ class MAUNet(nn.Module):
         2 for images, 3 for volumes.
     heads, layers : int
         Of the Transformer.
+    dropout : float
+        Share of the channels that every residual block drops in training, [0, 1).
 
     Attributes
     ----------
@@ -146,7 +148,8 @@ class MAUNet(nn.Module):
     Raises
     ------
     InputError
-        If the heads do not divide the bottleneck, or `axes` is neither 2 nor 3.
+        If the heads do not divide the bottleneck, `axes` is neither 2 nor 3, or an option is out of
+        range.
     """
 
     def __init__(
@@ -158,23 +161,27 @@ class MAUNet(nn.Module):
         *,
         heads: int = 8,
         layers: int = 3,
+        dropout: float = 0.3,
     ) -> None:
         super().__init__()
         if axes not in LAYERS:
             raise InputError("axes", f"is {axes}", "MA-UNet takes images (2) or volumes (3)")
+        if heads < 1 or layers < 1 or not 0 <= dropout < 1:
+            problem = f"are heads {heads}, layers {layers}, dropout {dropout}"
+            raise InputError("options", problem, "Use 1 or more, 1 or more, and 0 to less than 1")
         if widths[-1] % heads:
             problem = f"end in {widths[-1]}, which {heads} attention heads cannot share"
             raise InputError("widths", problem, f"End them in a multiple of {heads}")
         convolution, transposed, pool, _ = LAYERS[axes]
         steps = list(pairwise(widths))
         up = [(deep, shallow) for shallow, deep in reversed(steps)]
-        self.first = Residual(channels, widths[0], axes)
+        self.first = Residual(channels, widths[0], axes, dropout)
         self.pool = pool(2)
-        self.down = nn.ModuleList(Residual(s, d, axes) for s, d in steps)
+        self.down = nn.ModuleList(Residual(s, d, axes, dropout) for s, d in steps)
         self.transformer = Transformer(widths[-1], heads, layers, axes)
         self.up = nn.ModuleList(transposed(d, s, 2, stride=2) for d, s in up)
         self.attention = nn.ModuleList(DualAttention(2 * s, axes) for _, s in up)
-        self.merge = nn.ModuleList(Residual(2 * s, s, axes) for _, s in up)
+        self.merge = nn.ModuleList(Residual(2 * s, s, axes, dropout) for _, s in up)
         self.head = convolution(widths[0], classes, 1)
         self.multiple = 2 ** len(steps)
         # The U-Net's 7 m - 5; m for the positions; 3 at each of the m/2, ..., 1 of the decoder.

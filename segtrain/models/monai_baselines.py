@@ -46,11 +46,19 @@ def vnet(channels: int, classes: int, widths: Sequence[int], axes: int = 3) -> n
     return _described(network, multiple=16, halo=2 * convolutions + 15)
 
 
-def swin_unetr(channels: int, classes: int, widths: Sequence[int], axes: int = 3) -> nn.Module:
+def swin_unetr(
+    channels: int,
+    classes: int,
+    widths: Sequence[int],
+    axes: int = 3,
+    *,
+    checkpointing: bool = False,
+) -> nn.Module:
     """Swin-UNETR (Hatamizadeh et al., BrainLes 2021), with the first of `widths` at its finest.
 
     That number is rounded up to a multiple of 12, for the heads of attention; every coarser level
-    has twice as many. Sides must be multiples of 32.
+    has twice as many. Sides must be multiples of 32. With `checkpointing` the encoder is computed
+    again in the backward pass instead of stored.
 
     Raises
     ------
@@ -65,6 +73,7 @@ def swin_unetr(channels: int, classes: int, widths: Sequence[int], axes: int = 3
         out_channels=classes,
         feature_size=-(-widths[0] // HEADS) * HEADS,
         spatial_dims=axes,
+        use_checkpoint=checkpointing,
     )
     # Two blocks of attention on each of four levels, across a whole window each.
     halo = 2 * (WINDOW - 1) * (2 + 4 + 8 + 16)

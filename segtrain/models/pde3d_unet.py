@@ -1,55 +1,37 @@
 """PDE3D-UNet: a 3D U-Net whose features evolve by a learned partial differential equation."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Literal
 
-from segtrain.models.pde_layer import DEFAULT, Numerics, PDELayer
-from segtrain.models.unet3d import UNet3D, alike
+from phasegen.errors import InputError
+from segtrain.models.pde_layer import DEFAULT, Numerics, PDELayer, Scheme, Solver
+from segtrain.models.unet3d import Pools, UNet3D, alike
 
-
-@dataclass(frozen=True)
-class Design:
-    """Where PDE layers are and how they are solved: ablations (3) and (4) of the paper.
-
-    Attributes
-    ----------
-    encoder : bool
-        A layer between the encoder and the bottleneck, at the bottleneck's resolution.
-    skips : int, optional
-        A layer in every skip from this level on, 0 being the finest and by far the most expensive.
-        With neither it is the backbone.
-    numerics : Numerics
-        Steps, scheme and solver of all layers.
-    """
-
-    encoder: bool = True
-    skips: int | None = None
-    numerics: Numerics = DEFAULT
-
-
-DESIGNS = {
-    "pde3d-unet": Design(),
-    "pde3d-unet-skips": Design(encoder=False, skips=0, numerics=Numerics(fields=8)),
-    "pde3d-unet-both": Design(skips=1),
-    "pde3d-unet-k1": Design(numerics=Numerics(steps=1)),
-    "pde3d-unet-k5": Design(numerics=Numerics(steps=5)),
-    "pde3d-unet-explicit": Design(numerics=Numerics(scheme="explicit")),
-    "pde3d-unet-crank-nicolson": Design(numerics=Numerics(scheme="crank-nicolson")),
-    "pde3d-unet-split": Design(numerics=Numerics(scheme="split")),
-    "pde3d-unet-gauss-seidel": Design(numerics=Numerics(solver="gauss-seidel")),
-}
-"""The default and its ablations by name; the backbone is `UNet3D`."""
+Place = Literal["encoder", "skips", "both"]
 
 
 class PDE3DUNet(UNet3D):
     """`UNet3D` with PDE layers after the encoder and/or in the skips.
 
+    Ablations (3) and (4) of the paper are its options; (1) and (2) are `UNet3D`, alone and with a
+    prior as its loss.
+
     Parameters
     ----------
-    channels, classes, widths, axes, deep, pools
+    channels, classes, widths, axes, deep, pools, checkpointing
         As of `UNet3D`; what it returns is the same.
-    design : Design
-        Where the layers are, and how they are solved.
+    place : str
+        Where the layers are: "encoder", between it and the bottleneck, at the bottleneck's
+        resolution; "skips"; or "both".
+    finest : int
+        Skips have a layer from this level on, 0 being the finest and by far the most expensive.
+    steps, scheme, solver, sweeps, size, fields
+        How all layers are solved, see `Numerics`.
+
+    Raises
+    ------
+    InputError
+        If an option is out of range or of no effect, or no skip is left for a layer.
 
     References
     ----------
@@ -64,28 +46,38 @@ class PDE3DUNet(UNet3D):
         widths: Sequence[int],
         axes: int = 3,
         *,
-        design: Design | None = None,
+        place: Place = "encoder",
+        finest: int = 1,
+        steps: int = DEFAULT.steps,
+        scheme: Scheme = DEFAULT.scheme,
+        solver: Solver = DEFAULT.solver,
+        sweeps: int = DEFAULT.sweeps,
+        size: int = DEFAULT.size,
+        fields: int = DEFAULT.fields,
         deep: bool = True,
-        pools: Sequence[tuple[int, ...]] | None = None,
+        pools: Pools | None = None,
+        checkpointing: bool = False,
     ) -> None:
-        super().__init__(channels, classes, widths, axes, deep=deep, pools=pools)
-        self.design = design or Design()
-        shallow = widths[:-1]
-        if self.design.encoder and shallow:
-            self.waist = PDELayer(shallow[-1], axes, self.design.numerics)
-        self.evolved = (
-            range(len(shallow))[self.design.skips :] if self.design.skips is not None else range(0)
+        super().__init__(
+            channels, classes, widths, axes, deep=deep, pools=pools, checkpointing=checkpointing
         )
+        self.numerics = Numerics(steps, scheme, solver, sweeps, size, fields)
+        shallow = widths[:-1]
+        self.evolved = range(0) if place == "encoder" else range(finest, len(shallow))
         """Levels whose skips have a layer."""
+        if place != "encoder" and not (finest >= 0 and self.evolved):
+            problem = f"is {finest}, and the skips have the levels 0 to {len(shallow) - 1}"
+            raise InputError("options.finest", problem, "Choose one of them, or more widths")
+        if place != "skips" and shallow:
+            self.waist = PDELayer(shallow[-1], axes, self.numerics)
         for level in self.evolved:
-            self.skips[level] = PDELayer(shallow[level], axes, self.design.numerics)
+            self.skips[level] = PDELayer(shallow[level], axes, self.numerics)
         self.halo = alike(tuple(self._halo(axis) for axis in range(axes)))
 
     def _halo(self, axis: int) -> int:
         """The farthest that any path sees: through the bottleneck, or through a skip."""
-        scales = [scale[axis] for scale in self.scales]
-        reach = self.design.numerics.reach
-        waist = self.design.encoder * (len(scales) > 1) * reach * scales[-1]
+        scales, reach = [scale[axis] for scale in self.scales], self.numerics.reach
+        waist = isinstance(self.waist, PDELayer) * reach * scales[-1]
         paths = [self.radius(axis) + waist]
         for level in self.evolved:
             scale = scales[level]

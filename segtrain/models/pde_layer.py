@@ -8,6 +8,7 @@ and how a solve by one inner iterate stays stable; these are ours.
 """
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,8 @@ from segtrain.models.moments import basis, within
 THETA = {"explicit": 0.0, "semi-implicit": 1.0, "crank-nicolson": 0.5, "split": 1.0}
 """Schemes, and which share of D each takes at the end of the step."""
 
-SOLVERS = ("jacobi", "gauss-seidel")
+Scheme = Literal["explicit", "semi-implicit", "crank-nicolson", "split"]
+Solver = Literal["jacobi", "gauss-seidel"]
 
 CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
 CONVOLVE = {4: F.conv2d, 5: F.conv3d}
@@ -43,7 +45,9 @@ class Numerics:
     solver : str
         "jacobi" or "gauss-seidel" (red-black).
     sweeps : int
-        Sweeps of the solver in every step; explicit steps need none.
+        Sweeps of the solver in every step. The first one of Jacobi's does not know θ, so
+        Crank-Nicolson needs two of them to be another scheme than the semi-implicit one. Explicit
+        steps solve nothing: they have one sweep of Jacobi's.
     size : int
         Points of a kernel along every axis, 3 or 5.
     fields : int
@@ -53,21 +57,21 @@ class Numerics:
     Raises
     ------
     InputError
-        If a value is out of range.
+        If a value is out of range, or would have no effect.
     """
 
     steps: int = 2
-    scheme: str = "semi-implicit"
-    solver: str = "jacobi"
+    scheme: Scheme = "semi-implicit"
+    solver: Solver = "jacobi"
     sweeps: int = 1
     size: int = 3
     fields: int = 16
 
     def __post_init__(self) -> None:
-        allowed = {
+        allowed: dict[str, tuple[int | str, ...]] = {
             "steps": (1, 2, 3, 4, 5),
             "scheme": tuple(THETA),
-            "solver": SOLVERS,
+            "solver": get_args(Solver),
             "size": (3, 5),
         }
         for name, values in allowed.items():
@@ -77,12 +81,19 @@ class Numerics:
         for name in ("sweeps", "fields"):
             if (value := getattr(self, name)) < 1:
                 raise InputError(f"PDE layer: {name}", f"is {value!r}", "Use 1 or more")
+        once = (self.solver, self.sweeps) == ("jacobi", 1)
+        if self.scheme == "crank-nicolson" and once:
+            problem = "is 1, of which crank-nicolson and semi-implicit are the same"
+            raise InputError("PDE layer: sweeps", problem, "Use 2 or more")
+        if self.scheme == "explicit" and not once:
+            problem = "is explicit, which solves nothing by sweeps"
+            raise InputError("PDE layer: scheme", problem, "Leave out solver and sweeps")
 
     @property
     def reach(self) -> int:
         """How many pixels far a layer sees."""
-        inner = 0 if self.scheme == "explicit" else self.sweeps - 1
-        if self.solver == "gauss-seidel" and self.scheme != "explicit":
+        inner = self.sweeps - 1
+        if self.solver == "gauss-seidel":
             inner += self.sweeps  # the second colour of a sweep sees the first
         return self.steps * (1 + inner) * (self.size // 2)
 
@@ -211,13 +222,21 @@ class PDELayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Evolved features (B, channels, [Z,] Y, X) like x."""
         if self.mix is None or self.spread is None:
-            return self.evolve(x)
+            return self.evolve(x).to(x.dtype)
         u = self.mix(x)
         evolved: Tensor = x + self.spread(self.evolve(u) - u)
-        return evolved
+        return evolved.to(x.dtype)
 
     def evolve(self, u: Tensor) -> Tensor:
-        """State (B, fields, [Z,] Y, X) after all steps."""
+        """State (B, fields, [Z,] Y, X) after all steps, in float32 at least.
+
+        Kernels rounded to half precision would have other moments: that of order 0 not 0, so that
+        constants would not stay.
+        """
+        with torch.autocast(u.device.type, enabled=False):
+            return self._evolve(u.to(torch.promote_types(u.dtype, torch.float32)))
+
+    def _evolve(self, u: Tensor) -> Tensor:
         split = self.numerics.scheme == "split"
         theta, dt = THETA[self.numerics.scheme], self.log_step.exp()
         kernel = self.diffusion.kernel()
@@ -239,7 +258,7 @@ class PDELayer(nn.Module):
 
     def _solve(self, first: Tensor, kernel: Tensor, damping: Tensor) -> Tensor:
         """v after all sweeps, given that after a first one of Jacobi's and θ Δt D / (1 + Δt δ)."""
-        damping = damping.to(first.dtype).view(-1, *[1] * (first.ndim - 2))
+        damping = damping.view(-1, *[1] * (first.ndim - 2))
         if self.numerics.solver == "jacobi":
             v = first
             for _ in range(self.numerics.sweeps - 1):

@@ -9,6 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from phasegen.errors import InputError
+
+Pools = tuple[tuple[int, ...], ...]
+"""How much each pooling, the finest first, shrinks each axis."""
+
 CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
 TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 POOL = {2: F.max_pool2d, 3: F.max_pool3d}
@@ -34,9 +39,11 @@ class UNet3D(nn.Module):
         2 or 3 spatial axes.
     deep : bool
         Deep supervision, if there is more than one level of the decoder.
-    pools : sequence of tuple of int, optional
+    pools : tuple of tuple of int, optional
         How much each pooling shrinks each axis, such as ``((1, 2, 2), (2, 2, 2))`` where voxels are
         long in z; 2 by default.
+    checkpointing : bool
+        Compute the blocks again in the backward pass instead of storing what is within them.
 
     Attributes
     ----------
@@ -46,8 +53,11 @@ class UNet3D(nn.Module):
     halo : int or tuple of int
         Radius of what convolutions and pooling see, pixels. Instance normalisation sees the whole
         patch, so tiles agree only as well as their means and variances do.
-    checkpointing : bool
-        Compute the blocks again in the backward pass instead of storing what is within them.
+
+    Raises
+    ------
+    InputError
+        If the pools do not fit the levels and axes.
 
     References
     ----------
@@ -63,12 +73,13 @@ class UNet3D(nn.Module):
         axes: int = 3,
         *,
         deep: bool = True,
-        pools: Sequence[tuple[int, ...]] | None = None,
+        pools: Pools | None = None,
+        checkpointing: bool = False,
     ) -> None:
         super().__init__()
         levels = list(pairwise(widths))
-        self.pools = list(pools or [(2,) * axes] * len(levels))
-        self.deep, self.pool, self.checkpointing = deep, POOL[axes], False
+        self.pools = _suited(pools, len(levels), axes)
+        self.deep, self.pool, self.checkpointing = deep, POOL[axes], checkpointing
         self.first = double(channels, widths[0], axes)
         self.down = nn.ModuleList(double(s, d, axes) for s, d in levels)
         self.up = nn.ModuleList(
@@ -102,14 +113,14 @@ class UNet3D(nn.Module):
         for n, (block, pool, skip) in enumerate(
             zip(self.down, self.pools, self.skips, strict=True), start=1
         ):
-            skips.append(skip(x))
+            skips.append(self._run(skip, x))
             x = self.pool(x, pool, ceil_mode=True)
-            x = self._run(block, self.waist(x) if n == len(self.down) else x)
+            x = self._run(block, self._run(self.waist, x) if n == len(self.down) else x)
         decoded = [] if self.down else [x]
         for up, merge in zip(self.up, self.merge, strict=True):
-            skip = skips.pop()
-            whole = (..., *(slice(n) for n in skip.shape[2:]))
-            x = self._run(merge, torch.cat([skip, up(x)[whole]], dim=1))
+            beside = skips.pop()
+            whole = (..., *(slice(n) for n in beside.shape[2:]))
+            x = self._run(merge, torch.cat([beside, up(x)[whole]], dim=1))
             decoded.append(x)
         if not (self.deep and self.training):
             finest: Tensor = self.heads[0](decoded[-1])
@@ -117,11 +128,13 @@ class UNet3D(nn.Module):
         return tuple(head(y) for head, y in zip(self.heads, reversed(decoded), strict=True))
 
     def _run(self, block: nn.Module, x: Tensor) -> Tensor:
-        if self.checkpointing and self.training:
-            again: Tensor = checkpoint(block, x, use_reentrant=False)
-            return again
-        once: Tensor = block(x)
-        return once
+        return run(block, x, self.checkpointing and self.training)
+
+
+def run(block: nn.Module, x: Tensor, again: bool) -> Tensor:
+    """What a block makes of x; `again` in the backward pass, without a store of what is within."""
+    result: Tensor = checkpoint(block, x, use_reentrant=False) if again else block(x)
+    return result
 
 
 def double(inputs: int, outputs: int, axes: int) -> nn.Sequential:
@@ -142,3 +155,16 @@ def single(inputs: int, outputs: int, axes: int) -> nn.Sequential:
 def alike(values: tuple[int, ...]) -> int | tuple[int, ...]:
     """The one value of all axes, or the values."""
     return values[0] if len(set(values)) == 1 else values
+
+
+def _suited(pools: Pools | None, count: int, axes: int) -> Pools:
+    """Pools of the network, 2 along every axis if none are given."""
+    if pools is None:
+        return ((2,) * axes,) * count
+    if axes == 2:
+        raise InputError("options.pools", "are given for images", "Leave them out")
+    if len(pools) != count or any(len(pool) != axes or min(pool) < 1 for pool in pools):
+        problem = f"are {[list(pool) for pool in pools]}"
+        remedy = f"Give {count} times {axes} numbers from 1, such as [1,2,2] for the finest"
+        raise InputError("options.pools", problem, remedy)
+    return tuple(tuple(pool) for pool in pools)

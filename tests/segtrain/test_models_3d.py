@@ -1,22 +1,26 @@
 """Volume networks take any size, see no farther than they say, and learn."""
 
 import sys
-from dataclasses import replace
 from importlib.util import find_spec
+from itertools import combinations
 
 import pytest
 import torch
 
 from phasegen.errors import InputError
+from segtrain import predict
+from segtrain.config import Training
 from segtrain.losses.diffusion import DeepSupervision
 from segtrain.losses.overlap import cross_entropy_dice
 from segtrain.models.es_unet import ESUNet
 from segtrain.models.monai_baselines import require, swin_unetr, vnet
-from segtrain.models.pde3d_unet import DESIGNS, Design, PDE3DUNet
-from segtrain.models.pde_layer import Numerics, PDELayer
+from segtrain.models.pde3d_unet import PDE3DUNet
+from segtrain.models.pde_layer import PDELayer
 from segtrain.models.unet3d import UNet3D
 
 OWN = [UNet3D, PDE3DUNet, ESUNet]
+
+ALL_SKIPS = {"place": "skips", "finest": 0}
 
 
 def count(network):
@@ -39,26 +43,47 @@ def test_ablations_add_the_layers_and_nothing_else():
     widths = (4, 8, 16)
     backbone = count(UNet3D(1, 2, widths))
     layers = {width: count(PDELayer(width, 3)) for width in widths}
-    for design, more in [
-        (Design(encoder=False), 0),
-        (Design(), layers[8]),
-        (Design(encoder=False, skips=0), layers[4] + layers[8]),
-        (Design(skips=1), 2 * layers[8]),
+    for options, more in [
+        ({}, layers[8]),
+        (ALL_SKIPS, layers[4] + layers[8]),
+        ({"place": "skips"}, layers[8]),
+        ({"place": "both"}, 2 * layers[8]),
+        ({"steps": 5, "scheme": "split", "solver": "gauss-seidel", "sweeps": 3}, layers[8]),
     ]:
-        assert count(PDE3DUNet(1, 2, widths, design=design)) == backbone + more
-    # K, scheme and solver are free of parameters.
-    assert (
-        len({count(PDE3DUNet(1, 2, widths, design=DESIGNS[n])) for n in DESIGNS if "-k" in n}) == 1
-    )
+        assert count(PDE3DUNet(1, 2, widths, **options)) == backbone + more
 
 
-def test_the_backbone_alone_is_the_backbone():
+def test_without_its_layers_it_is_the_backbone():
     torch.manual_seed(0)
     backbone = UNet3D(1, 2, (4, 8)).eval()
-    alone = PDE3DUNet(1, 2, (4, 8), design=Design(encoder=False)).eval()
-    alone.load_state_dict(backbone.state_dict())
+    network = PDE3DUNet(1, 2, (4, 8), **ALL_SKIPS | {"place": "both"}).eval()
+    missing, _ = network.load_state_dict(backbone.state_dict(), strict=False)
+    assert {name.split(".")[0] for name in missing} == {"waist", "skips"}
     x = torch.randn(1, 1, 8, 8, 8)
-    assert torch.equal(alone(x), backbone(x))
+    assert not torch.equal(network(x), backbone(x))
+    network.waist = network.skips[0] = torch.nn.Identity()
+    assert torch.equal(network(x), backbone(x))
+
+
+def test_no_two_designs_are_the_same_network():
+    # All with the weights of the first one; those of 5 points have more.
+    changes = [{}, {"steps": 1}, {"steps": 5}, {"scheme": "explicit"}, {"scheme": "split"}]
+    changes += [{"scheme": "crank-nicolson", "sweeps": 2}, {"sweeps": 2}, {"sweeps": 3}]
+    changes += [{"solver": "gauss-seidel"}, {"scheme": "crank-nicolson", "solver": "gauss-seidel"}]
+    changes += [ALL_SKIPS, {"place": "skips"}, {"place": "both"}, {"place": "both", "finest": 0}]
+    torch.manual_seed(0)
+    donor = PDE3DUNet(1, 2, (2, 3, 4), place="both", finest=0)
+    for name, parameter in donor.named_parameters():
+        if "reaction" in name or "free" in name:
+            parameter.data.normal_(0, 0.3)
+    x = torch.randn(1, 1, 8, 8, 8)
+    outputs = []
+    for options in changes:
+        network = PDE3DUNet(1, 2, (2, 3, 4), **options).eval()
+        network.load_state_dict(donor.state_dict(), strict=False)
+        outputs.append((options, network(x)))
+    for (one, ours), (other, theirs) in combinations(outputs, 2):
+        assert (ours - theirs).abs().max() > 1e-5, f"{one} and {other}"
 
 
 @pytest.mark.parametrize("build", OWN)
@@ -89,10 +114,24 @@ def test_pools_of_long_voxels(build):
     assert coarse.shape[2:] == (5, 8, 6)
 
 
+@pytest.mark.parametrize("pools", [((1, 2, 2),), ((2, 2), (2, 2)), ((0, 2, 2), (2, 2, 2))])
+def test_pools_that_do_not_fit(pools):
+    with pytest.raises(InputError, match=r"pools: are \[\[.*Give 2 times 3 numbers"):
+        UNet3D(1, 2, (2, 4, 6), pools=pools)
+    with pytest.raises(InputError, match="are given for images"):
+        UNet3D(1, 2, (2, 4, 6), 2, pools=pools)
+
+
+@pytest.mark.parametrize(("finest", "widths"), [(1, (2, 4)), (-1, (2, 4, 6)), (2, (2, 4, 6))])
+def test_skips_that_are_not_there(finest, widths):
+    with pytest.raises(InputError, match=f"finest: is {finest}, and the skips have the levels 0"):
+        PDE3DUNet(1, 2, widths, place="skips", finest=finest)
+
+
 @pytest.mark.parametrize("build", OWN)
 @pytest.mark.parametrize("axes", [2, 3])
 def test_every_parameter_is_used(build, axes):
-    options = {"design": Design(skips=0)} if build is PDE3DUNet else {}
+    options = {"place": "both", "finest": 0} if build is PDE3DUNet else {}
     network = build(1, 2, (2, 3, 4), axes, **options)
     loss = sum(y.square().sum() for y in network(torch.randn(2, 1, *[16] * axes)))
     loss.backward()
@@ -101,12 +140,15 @@ def test_every_parameter_is_used(build, axes):
 
 @pytest.mark.parametrize(
     ("build", "options"),
-    [(UNet3D, {}), (ESUNet, {})]
-    + [(PDE3DUNet, {"design": Design()}), (PDE3DUNet, {"design": Design(skips=0)})]
-    + [(PDE3DUNet, {"design": Design(False, 0, Numerics(steps=5, size=5))})],
+    [(UNet3D, {}), (ESUNet, {}), (PDE3DUNet, {})]
+    + [(PDE3DUNet, {"place": "both", "finest": 0})]
+    + [(PDE3DUNet, ALL_SKIPS | {"steps": 5, "size": 5})],
 )
 @pytest.mark.parametrize("widths", [(1,), (1, 1), (1, 1, 1)])
-def test_the_halo_is_the_radius_of_the_receptive_field(build, options, widths, monkeypatch):
+def test_the_halo_is_the_radius_of_the_receptive_field(build, options, widths):
+    if len(widths) == 1 and options:
+        pytest.skip("no skips")
+
     # Without normalisation and attention, which see everything; positive weights and means instead
     # of maxima let every path through.
     def average(x, pool, ceil_mode):
@@ -139,18 +181,25 @@ def test_the_halo_is_the_radius_of_the_receptive_field(build, options, widths, m
         assert max(distances) == network.halo
 
 
-@pytest.mark.parametrize("build", [UNet3D, PDE3DUNet])
-def test_checkpointing_changes_nothing(build):
-    torch.manual_seed(0)
-    network, x = build(1, 2, (2, 4)), torch.randn(1, 1, 8, 8, 8)
-    gradients = []
+@pytest.mark.parametrize(
+    ("build", "options"), [(UNet3D, {}), (PDE3DUNet, {"place": "both", "finest": 0}), (ESUNet, {})]
+)
+def test_checkpointing_stores_less_and_changes_nothing(build, options):
+    x = torch.randn(1, 1, 8, 8, 8)
+    gradients, stored = [], []
     for checkpointing in (False, True):
-        network.checkpointing = checkpointing
-        network.zero_grad()
-        sum(y.square().sum() for y in network(x)).backward()
+        torch.manual_seed(0)
+        network, sizes = build(1, 2, (2, 4), checkpointing=checkpointing, **options), []
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda saved, sizes=sizes: (sizes.append(saved.numel()), saved)[1], lambda saved: saved
+        ):
+            loss = sum(y.square().sum() for y in network(x))
+            stored.append(sum(sizes))
+        loss.backward()
         gradients.append([p.grad.clone() for p in network.parameters()])
     for plain, again in zip(*gradients, strict=True):
         torch.testing.assert_close(again, plain)
+    assert stored[1] < 0.7 * stored[0]
 
 
 @pytest.mark.parametrize("build", OWN)
@@ -176,7 +225,7 @@ def test_a_tiny_overfit(build):
 @pytest.mark.parametrize("axes", [2, 3])
 def test_the_pde_layers_learn(axes):
     torch.manual_seed(0)
-    network = PDE3DUNet(1, 2, (4, 8), axes, design=Design(skips=0))
+    network = PDE3DUNet(1, 2, (4, 8), axes, place="both", finest=0)
     before = {n: p.clone() for n, p in network.named_parameters() if "waist" in n or "skips" in n}
     optimiser = torch.optim.AdamW(network.parameters(), 1e-2, weight_decay=0)
     for _ in range(3):
@@ -205,6 +254,12 @@ def test_swin_unetr(axes):
     network = swin_unetr(4, 3, (16, 32), axes).eval()
     assert network.multiple == 32
     assert network(torch.zeros(1, 4, 64, *[32] * (axes - 1))).shape[1:3] == (3, 64)
+    assert (
+        swin_unetr(1, 2, (12,), axes, checkpointing=True)
+        .swinViT.layers1[0]
+        .blocks[0]
+        .use_checkpoint
+    )
 
 
 def test_what_is_absent_is_named(monkeypatch):
@@ -222,6 +277,54 @@ def test_nothing_imports_torchvision():
     assert "torchvision" not in sys.modules
 
 
-def test_designs_differ():
-    assert len(set(DESIGNS.values())) == len(DESIGNS)
-    assert DESIGNS["pde3d-unet"] == replace(Design(), numerics=Numerics(steps=2))
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [
+        ("pde3d-unet", ["steps=3", "scheme=crank-nicolson", "sweeps=4", "place=skips", "size=5"]),
+        ("pde3d-unet", ["checkpointing=true", "pools=[[1,2,2],[2,2,2]]", "finest=0"]),
+        ("unet3d", ["deep=false"]),
+        ("es-unet", ["checkpointing=true"]),
+        ("ma-unet", ["heads=2", "layers=1", "dropout=0"]),
+    ],
+)
+def test_options_reach_the_network(model, options):
+    config = Training.load(
+        None, [f"options.{one}" for one in options], model=model, widths=(2, 4, 8)
+    )
+    again = Training.model_validate(config.model_dump(mode="json"))
+    assert again.options == config.options
+    network = predict.build(again, 1, 2, 3, torch.device("cpu"))
+    for name, value in config.options.items():
+        if model == "ma-unet":
+            continue
+        if name == "place":
+            assert [isinstance(skip, PDELayer) for skip in network.skips] == [False, True]
+        elif name == "finest":
+            continue
+        else:
+            where = network if hasattr(network, name) else network.numerics
+            assert getattr(where, name) == value
+    if model == "ma-unet":
+        assert len(network.transformer.encoder.layers) == 1
+        assert network.transformer.encoder.layers[0].self_attn.num_heads == 2
+        assert {m.p for m in network.modules() if isinstance(m, torch.nn.Dropout3d)} == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("model", "option", "said"),
+    [
+        ("pde3d-unet", "step=3", "pde3d-unet has no option 'step'; it has steps, place, finest"),
+        ("pde3d-unet", "steps=true", "pde3d-unet cannot take steps = True: .* integer.*place"),
+        (
+            "pde3d-unet",
+            "scheme=euler",
+            "cannot take scheme = 'euler': .*'crank-nicolson' or 'split'",
+        ),
+        ("pde3d-unet", "pools=[[2,x,2]]", "cannot take pools = .*integer"),
+        ("vnet", "checkpointing=true", "vnet has no option 'checkpointing'; it has none"),
+        ("unet", "steps=2", "unet has no option 'steps'; it has none"),
+    ],
+)
+def test_options_that_a_network_does_not_have(model, option, said):
+    with pytest.raises(InputError, match=f"options = .*{said}"):
+        Training.load(None, [f"options.{option}"], model=model)

@@ -19,7 +19,8 @@ from tests.segtrain.specimens import SHORT
         ({"patch": 4}, "patch = 4 is too small"),
         ({"widths": ()}, "widths = .*at least 1"),
         ({"widths": (0, 4)}, "widths.*greater than 0"),
-        ({"batch": 1}, "batch = 1.*greater than or equal to 2"),
+        ({"batch": 0}, "batch = 0.*greater than or equal to 1"),
+        ({"batch": 1, "adapt": "images"}, "batch = 1, but adapt takes half of a batch"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(options, message):
