@@ -284,11 +284,17 @@ def test_instances_are_found_in_files_and_left_as_a_field_in_arrays(tmp_path, ca
     segmenter = field_model(3, h=0.5)
     save(tmp_path / "nifti/a.nii.gz", volume.T, np.eye(4))
     run(segmenter, tmp_path / "nifti", tmp_path / "a")
-    found = same_grid(tmp_path / "a/a.nii.gz", tmp_path / "nifti/a.nii.gz").T
+    (tmp_path / "stack").mkdir()
+    tifffile.imwrite(tmp_path / "stack/a.tif", volume, photometric="minisblack")
+    run(segmenter, tmp_path / "stack", tmp_path / "a")
     wanted = segment_image(segmenter, standardise(volume.astype(np.float32))[None])
-    assert found.dtype == np.uint16
-    np.testing.assert_array_equal(found, wanted)
-    assert panoptic_quality(overlaps(found, labels)).pq > 0.9
+    assert panoptic_quality(overlaps(wanted, labels)).pq > 0.9
+    for found in (
+        same_grid(tmp_path / "a/a.nii.gz", tmp_path / "nifti/a.nii.gz").T,
+        tifffile.imread(tmp_path / "a/a.tif"),
+    ):
+        assert found.dtype == np.uint16
+        np.testing.assert_array_equal(found, wanted)
     assert not caplog.records
     zarr.create_array(tmp_path / "lazy/a.zarr", data=volume)
     run(segmenter, tmp_path / "lazy", tmp_path / "b")
