@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from math import comb
 from typing import Any
 
 import numpy as np
@@ -163,29 +164,74 @@ def _separable(gap: Gap) -> dict[str, Separation]:
     }
 
 
+def _shifted(gap: Gap) -> list[str]:
+    """What else tells the two apart, and is not chance: kernel distances and entropies."""
+    found = [
+        f"KID of {name} features is {kernel.value:.3g} (p = {kernel.p:.2g})"
+        for name, kernel in gap.kernel.items()
+        if kernel.p <= CHANCE
+    ]
+    if gap.entropy.p_images <= CHANCE:
+        found.append(
+            f"entropies of patches differ (KS {gap.entropy.statistic:.2f}, "
+            f"p = {gap.entropy.p_images:.2g})"
+        )
+    return found
+
+
+def _best(gap: Gap) -> Separation:
+    """The classifier test that tells most, of those that are not chance if there are any."""
+    tests = _separable(gap) or gap.classifier
+    return max(tests.values(), key=lambda test: test.accuracy)
+
+
+def _too_few(gap: Gap, real: int) -> bool:
+    """Whether a difference may be there that so many images cannot prove.
+
+    Exchanges of the images' labels have only so many outcomes. Where these are few, the rarest of
+    them is no rarer than `CHANCE`.
+    """
+    groupings = comb(real + gap.images, real) / (2 if real == gap.images else 1)
+    return (
+        groupings * CHANCE < 1
+        or any(test.accuracy > GOAL for test in gap.classifier.values())
+        or bool(gap.morphology.doubtful())
+    )
+
+
 def _verdict(gap: Gap, real: Pictures, synthetic: Pictures) -> str:
     """What to read first: morphology before style, for no translation mends it."""
-    shapes = gap.morphology
+    shapes, best = gap.morphology, _best(gap)
     if shapes.off:
         return (
             f"Morphology is off: {' and '.join(shapes.reasons())}. Match the recipe to the real "
             f"images (phasegen match {real.path}) and simulate anew; style can be judged then."
         )
-    tests = _separable(gap)
-    known = max((test.accuracy for test in tests.values() or gap.classifier.values()), default=0.5)
-    if not tests:
+    right = f"the classifier is right in {best.accuracy:.0%} of the cases"
+    shifted = _shifted(gap)
+    if not _separable(gap) and not shifted:
+        if not _too_few(gap, len(real.images)):
+            return (
+                f"Nothing measured here tells it from the real images: {right}, KID and entropies "
+                f"are those of chance, sizes are {shapes.size.difference:.2f} times the real ones."
+            )
+        doubt = "".join(f"; {reason}, which may be chance" for reason in shapes.doubtful())
         return (
-            f"Nothing measured here tells it from the real images: the classifier is right in "
-            f"{known:.0%} of the cases, sizes are {shapes.size.difference:.2f} times the real ones."
+            f"Too few images to judge ({len(real.images)} real, {gap.images} synthetic): {right}, "
+            f"and chance reaches {best.chance[0]:.2f} to {best.chance[1]:.2f}{doubt}. Give more "
+            "images."
         )
+    what = f"{right}, and {gap.telling[0][0]} differs most"
+    if not _separable(gap):
+        # Of few images, or of images of which no single patch gives itself away.
+        what = f"{' and '.join(shifted)}, though {right}, which is chance or within the goal"
     if synthetic.parent is None:
         remedy = f"Give it the real style (cyclegan fit --real {real.path})."
     else:
         remedy = "Train on it and score, or translate by another method (cyclegan fit --method)."
-    return (
-        f"Style is off, shapes agree: the classifier is right in {known:.0%} of the cases, and "
-        f"{gap.telling[0][0]} differs most. {remedy}"
-    )
+    doubtful = shapes.doubtful()
+    agree = f"shapes may be ({' and '.join(doubtful)})" if doubtful else "shapes agree"
+    return f"Style is off, {agree}: {what}. {remedy}"
 
 
 def _words(gap: Gap, real: Pictures) -> list[str]:
@@ -202,13 +248,17 @@ def _words(gap: Gap, real: Pictures) -> list[str]:
             )
     notes += gap.morphology.verdict(gap.name, str(real.path))
     separable = _separable(gap)
+    shifted = [f"Of {gap.name}, {what}." for what in _shifted(gap)]
     if not separable:
-        best = max(test.accuracy for test in gap.classifier.values())
+        best = _best(gap)
+        within = best.accuracy <= GOAL
         notes.append(
-            f"A classifier tells patches of {gap.name} from real ones in {best:.0%} of the cases, "
-            f"which is chance or within the goal of {GOAL:.0%}."
+            f"A classifier tells patches of {gap.name} from real ones in {best.accuracy:.0%} of "
+            f"the cases, which is {'within' if within else 'beyond'} the goal of {GOAL:.0%}; with "
+            f"{len(real.images)} real and {gap.images} synthetic images chance reaches "
+            f"{best.chance[0]:.0%} to {best.chance[1]:.0%}."
         )
-        return notes
+        return notes + shifted
     name, test = max(separable.items(), key=lambda item: item[1].accuracy)
     features = ", ".join(f"{what} ({shift:+.1f} sd)" for what, shift in gap.telling[:3])
     also = "Style cannot be judged apart from it: a" if gap.morphology.off else "Style is off: a"
@@ -217,7 +267,7 @@ def _words(gap: Gap, real: Pictures) -> list[str]:
         f"the cases by {name} features (chance: {test.chance[0]:.0%} to {test.chance[1]:.0%}). "
         f"Most differ {features}."
     )
-    return notes
+    return notes + shifted
 
 
 def gains(gaps: Sequence[Gap], pictures: Sequence[Pictures]) -> list[str]:

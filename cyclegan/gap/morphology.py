@@ -58,8 +58,8 @@ class Trait:
         Ratio of lengths, synthetic over real; of all else the difference.
     p : float
         Of the Kolmogorov-Smirnov statistic under exchange of images.
-    off : bool
-        Whether the difference matters and is not chance.
+    large, off : bool
+        Whether the difference matters; whether it also is not chance.
     """
 
     name: str
@@ -67,7 +67,19 @@ class Trait:
     synthetic: float
     difference: float
     p: float
+    large: bool
     off: bool
+
+    def reason(self) -> str:
+        """The difference in a few words; empty if other traits say it."""
+        if self.name == "size":
+            return f"structures are {self.difference:.2f} times the real size"
+        words = {
+            "dark": "the share of the dark phase is {:.0%}, not {:.0%}",
+            "elongation": "the elongation is {:.2f}, not {:.2f}",
+            "fourfold": "the alignment to two axes is {:.2f}, not {:.2f}",
+        }
+        return words[self.name].format(self.synthetic, self.real) if self.name in words else ""
 
 
 @dataclass(frozen=True)
@@ -97,19 +109,13 @@ class Morphology:
 
     def reasons(self) -> list[str]:
         """What is off, in a few words each."""
-        words = {
-            "dark": "the share of the dark phase is {:.0%}, not {:.0%}",
-            "elongation": "the elongation is {:.2f}, not {:.2f}",
-            "fourfold": "the alignment to two axes is {:.2f}, not {:.2f}",
-        }
         found = ["the contrast is reversed"] if self.inverted else []
-        if self.size.off:
-            found.append(f"structures are {self.size.difference:.2f} times the real size")
-        return found + [
-            words[trait.name].format(trait.synthetic, trait.real)
-            for trait in self.traits
-            if trait.off and trait.name in words
-        ]
+        return found + [t.reason() for t in (self.size, *self.traits) if t.off and t.reason()]
+
+    def doubtful(self) -> list[str]:
+        """What differs, but may be chance with so few images, in a few words each."""
+        traits = (self.size, *self.traits)
+        return [t.reason() for t in traits if t.large and not t.off and t.reason()]
 
     def verdict(self, name: str, real: str) -> list[str]:
         """What is off in words, and what to do; empty if nothing is."""
@@ -221,7 +227,7 @@ def compare(
             difference = b - a
             large = abs(difference) > APART.get(name, np.inf)
             large = large and not (name == "dark" and low <= b <= high)
-        return Trait(name, a, b, difference, p, bool(large and p <= CHANCE))
+        return Trait(name, a, b, difference, p, bool(large), bool(large and p <= CHANCE))
 
     return Morphology(
         size=trait("size", sizes(real), sizes(ours)),

@@ -13,7 +13,7 @@ from cyclegan.real import HEADROOM
 from phasegen.errors import InputError
 from phasegen.images import grey_range, list_images, normalise, read_micrograph, spread
 from phasegen.pixel_size import read_pixel_size
-from phasegen.store import open_store
+from phasegen.store import Store, open_store
 
 Array = NDArray[np.float32]
 
@@ -88,12 +88,13 @@ def read_pictures(
     ------
     InputError
         If there are fewer than 2 images, one is smaller than a patch or shows nothing, or the
-        store is unfinished.
+        store is unfinished or holds images of several channels.
     """
     is_store = path.suffix == ".zarr" or (path / "zarr.json").is_file()
     parent = None
     if is_store:
         store = open_store(path)
+        require_grey(store)
         if len(store.complete()) < store.samples:
             raise InputError(path, "is unfinished", "Run the command that makes it again")
         total = store.samples
@@ -133,6 +134,14 @@ def read_pictures(
         pixel_size=pixel_size,
         parent=parent,
     )
+
+
+def require_grey(source: Store) -> None:
+    """Refuse a store of images with more than one channel."""
+    channels = source.arrays["image"].shape[1]
+    if channels != 1:
+        problem = f"holds images of {channels} channels"
+        raise InputError(source.path, problem, "Give a store of grey images")
 
 
 def middle(scene: NDArray[Any], side: int) -> NDArray[Any]:

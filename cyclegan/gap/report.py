@@ -37,6 +37,7 @@ def table(gaps: Sequence[Gap]) -> tuple[list[str], list[list[str]]]:
     for name in gaps[0].kernel:
         kernels = [g.kernel[name] for g in gaps]
         rows.append([f"KID, {name}", *(f"{k.value:.3f} ± {k.error:.3f}" for k in kernels)])
+        rows.append([f"KID, {name}, p of images", *(f"{k.p:.2g}" for k in kernels)])
     for name in gaps[0].classifier:
         tests = [g.classifier[name] for g in gaps]
         rows.append([f"classifier, {name}", *(f"{t.accuracy:.2f} ± {t.error:.2f}" for t in tests)])

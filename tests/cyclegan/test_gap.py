@@ -11,7 +11,7 @@ from cyclegan.gap import classifier, distances, morphology
 from cyclegan.gap.compare import _verdict, compare, gains, halves
 from cyclegan.gap.embedding import embed
 from cyclegan.gap.pictures import read_pictures
-from cyclegan.gap.samples import measure_samples
+from cyclegan.gap.samples import measure_samples, part
 from phasegen.errors import InputError
 from phasegen.images import write_image
 from phasegen.store import create, open_store
@@ -65,7 +65,7 @@ def fill(path, seeds, period=16.0, **style):
 
 @pytest.fixture(scope="module")
 def gaps(tmp_path_factory):
-    """Gaps of several samples to one folder, by name, and the real sample."""
+    """Gaps of several samples to one folder, by name, the real sample, and the loud one."""
     place = tmp_path_factory.mktemp("gap")
     real = folder(place / "real", range(6))
     others = [
@@ -82,7 +82,7 @@ def gaps(tmp_path_factory):
     with pytest.MonkeyPatch.context() as fewer:
         fewer.setattr(classifier, "PERMUTATIONS", 39)
         fewer.setattr(distances, "PERMUTATIONS", 99)
-        return {one.pictures.name: compare(first, one) for one in rest}, first
+        return {one.pictures.name: compare(first, one) for one in rest}, first, rest[-1]
 
 
 def test_another_folder_of_the_same_kind_has_no_gap(gaps):
@@ -102,7 +102,8 @@ def test_style_is_no_morphology(gaps, name):
     assert not gap.morphology.off
     assert gap.classifier["texture"].accuracy > 0.9
     assert gap.kernel["texture"].value > 5 * gap.kernel["texture"].error
-    assert [note[:13] for note in gap.notes] == ["Style is off:"]
+    assert gap.notes[0].startswith("Style is off:")
+    assert any(note.startswith(f"Of {name}, KID of texture features is") for note in gap.notes)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +125,68 @@ def test_the_verdict_says_what_separates_and_what_to_do(gaps, name, begins, ends
         # A translated one has a style already.
         made = replace(gaps[1].pictures, parent=real)
         assert "another method" in _verdict(gap, gaps[1].pictures, made)
+
+
+@pytest.mark.parametrize(
+    ("real", "synthetic", "begins"),
+    [
+        (2, 2, "Too few images to judge (2 real, 2 synthetic): the classifier is right in"),
+        (6, 6, "Style is off, shapes agree: the classifier is right in"),
+    ],
+)
+def test_few_images_that_prove_nothing_are_no_all_clear(gaps, real, synthetic, begins):
+    a, b = (
+        part(one, np.arange(n), np.arange(n)) for one, n in ((gaps[1], real), (gaps[2], synthetic))
+    )
+    gap = compare(a, b)
+    test = gap.classifier["texture"]
+    assert test.accuracy > 0.9
+    assert gap.verdict.startswith(begins)
+    if real == 2:
+        # Of 2 and 2 images, a third of all exchanges leaves the samples as they are.
+        assert min(test.p, gap.kernel["texture"].p, gap.entropy.p_images) > 0.05
+        assert f"chance reaches {test.chance[0]:.2f} to {test.chance[1]:.2f}" in gap.verdict
+        assert "chance reaches" in gap.notes[0]
+
+
+def quiet(gap, accuracy=0.55, kernel=0.5, entropy=0.5, images=6, large=False):
+    """The gap with other outcomes of its tests."""
+    test = gap.classifier["texture"]._replace(accuracy=accuracy, p=0.3, chance=(0.2, 0.9))
+    size = replace(gap.morphology.size, difference=2.0, large=large, off=False)
+    return replace(
+        gap,
+        images=images,
+        classifier={"texture": test},
+        kernel={"texture": gap.kernel["texture"]._replace(p=kernel)},
+        entropy=gap.entropy._replace(p_images=entropy),
+        morphology=replace(gap.morphology, size=size),
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "begins"),
+    [
+        ({}, "Nothing measured here"),
+        ({"accuracy": 0.98}, "Too few images to judge (6 real, 6 synthetic): the classifier is ri"),
+        ({"kernel": 0.01}, "Style is off, shapes agree: KID of texture features is "),
+        ({"entropy": 0.01}, "Style is off, shapes agree: entropies of patches differ (KS "),
+        ({"accuracy": 0.98, "kernel": 0.01}, "Style is off, shapes agree: KID of texture"),
+        ({"large": True}, "Too few images to judge"),
+        ({"large": True, "kernel": 0.01}, "Style is off, shapes may be (structures are 2.00 times"),
+    ],
+)
+def test_nothing_is_said_only_where_every_measure_is_quiet(gaps, changes, begins):
+    pictures = gaps[1].pictures
+    assert _verdict(quiet(gaps[0]["same"], **changes), pictures, pictures).startswith(begins)
+
+
+@pytest.mark.parametrize(("real", "synthetic"), [(2, 4), (3, 3), (1, 18)])
+def test_where_no_exchange_is_rare_enough_nothing_can_be_cleared(gaps, real, synthetic):
+    pictures = replace(gaps[1].pictures, images=["a"] * real)
+    same = quiet(gaps[0]["same"], images=synthetic)
+    assert _verdict(same, pictures, pictures).startswith("Too few images to judge")
+    more = quiet(gaps[0]["same"], images=synthetic + 2)
+    assert not _verdict(more, pictures, pictures).startswith("Too few")
 
 
 def test_a_magnified_store_is_off_by_its_magnification(gaps):
@@ -216,6 +279,27 @@ def test_a_store_knows_its_pixels_and_shows_its_masks(tmp_path):
     found = read_pictures(fill(tmp_path / "a.zarr", range(2)), PATCH, 2)
     assert found.pixel_size == 0.02
     assert all(len(np.unique(shape)) == 2 for shape in found.shapes)
+
+
+def test_a_store_of_several_channels_is_refused(tmp_path):
+    store = create(
+        tmp_path / "two.zarr",
+        samples=2,
+        channels=2,
+        shape=(SIDE, SIDE),
+        classes=["matrix", "particle"],
+        kind="simulation",
+        seeds=[0, 1],
+        config={},
+        parameters=[{}] * 2,
+        instances=False,
+    )
+    for index in range(2):
+        mask = structure(index, 16.0)
+        image = np.stack([picture(mask, index), picture(mask, index + 9)]) / np.float32(255)
+        store.write(index, image=image, mask=mask.astype(np.uint8))
+    with pytest.raises(InputError, match=r"two\.zarr: holds images of 2 channels\. Give a store"):
+        read_pictures(tmp_path / "two.zarr", PATCH, 2)
 
 
 def test_bad_input(tmp_path):
