@@ -1,5 +1,6 @@
 """The labelled data of a training: what is read, in which mixture, and what is held out."""
 
+import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -154,7 +155,7 @@ def _shares(mix: tuple[float, ...], counts: list[int]) -> list[float] | None:
     """Chance of every image such that each source has its share of the patches."""
     if not mix:
         return None
-    if min(mix) < 0 or not sum(mix):
+    if min(mix) < 0 or not 0 < sum(mix) < math.inf:  # the sum is NaN if a share is
         raise InputError("--mix", f"{mix} are no shares", "Give numbers from 0, not all of them 0")
     each = [share / sum(mix) / count for share, count in zip(mix, counts, strict=True)]
     return np.repeat(each, counts).tolist()

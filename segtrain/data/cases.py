@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,9 @@ from scipy import ndimage
 
 from phasegen.errors import InputError
 from phasegen.images import digest_files
+from segtrain.data.cache import cached
 from segtrain.data.nifti import Header, read_header, read_volume
-from segtrain.data.readers import CACHED, require_room
+from segtrain.data.readers import require_room
 from segtrain.data.source import Labelled, Source
 
 PARTS = ("train", "validation", "test")
@@ -129,7 +129,7 @@ def from_volumes(
     first = 1 if middle_slice else 0
     _require_room(path, [max(axis) for axis in zip(*shapes, strict=True)][first:], patch)
 
-    @lru_cache(max(1, CACHED // max(int(np.prod(s[first:])) * headers[0].shape[0] for s in shapes)))
+    @cached
     def load(index: int) -> Labelled:
         return _load(cases[index], layout, shapes[index], middle_slice)
 

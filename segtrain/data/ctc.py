@@ -4,7 +4,6 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,8 +15,9 @@ from scipy import ndimage
 from phasegen.errors import InputError
 from phasegen.files import make_folder, written_whole
 from phasegen.images import digest_files
+from segtrain.data.cache import cached
 from segtrain.data.instances import CLASSES
-from segtrain.data.readers import CACHED, require_room
+from segtrain.data.readers import require_room
 from segtrain.data.scans import common_spacing, read_labels, read_scan, scan_shape
 from segtrain.data.source import Labelled, Source, standardise
 
@@ -92,7 +92,7 @@ def from_ctc(
         require_room(frame.image, shape, patch)
     size = common_spacing([frame.image for frame in frames], len(shapes[0]), spacing)
 
-    @lru_cache(max(1, CACHED // max(map(math.prod, shapes))))
+    @cached
     def load(index: int) -> Labelled:
         mask, weight = _truth(frames[index], shapes[index], size)
         return Labelled(standardise(read_scan(frames[index].image))[None], mask, weight)

@@ -1,16 +1,15 @@
 """Folders of images with label images: Data Science Bowl nuclei, BBBC050 volumes and their like."""
 
 import hashlib
-import math
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from phasegen.errors import InputError
 from phasegen.images import digest_files, pair_masks
-from segtrain.data.readers import CACHED, require_room
+from segtrain.data.cache import cached
+from segtrain.data.readers import require_room
 from segtrain.data.scans import common_spacing, read_labels, read_scan, scan_shape
 from segtrain.data.source import Labelled, Source, standardise
 
@@ -81,7 +80,7 @@ def from_label_folders(
             remedy = "Give the labels that were drawn on this image, at full size"
             raise InputError(label, f"is {sizes[0]} pixels, its image {sizes[1]}", remedy)
 
-    @lru_cache(max(1, CACHED // max(math.prod(shape) for shape in shapes)))
+    @cached
     def load(index: int) -> Labelled:
         image, label = pairs[index]
         pixels = standardise(read_scan(image))[None]

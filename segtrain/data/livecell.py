@@ -16,7 +16,6 @@ How outlines become one number for every pixel:
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,9 @@ from skimage.draw import polygon
 
 from phasegen.errors import InputError
 from phasegen.images import SUFFIXES, digest_files
+from segtrain.data.cache import cached
 from segtrain.data.instances import CLASSES
-from segtrain.data.readers import CACHED, require_room
+from segtrain.data.readers import require_room
 from segtrain.data.scans import read_scan
 from segtrain.data.source import Labelled, Source, standardise
 
@@ -85,9 +85,8 @@ def from_livecell(
         raise InputError(source, problem, f"Unpack the images below {path}, or choose cells")
     for name in names:
         require_room(stored[name], images[name], patch)
-    pixels = max(height * width for height, width in images.values())
 
-    @lru_cache(max(1, CACHED // pixels))
+    @cached
     def load(index: int) -> Labelled:
         name = names[index]
         image = read_scan(stored[name])

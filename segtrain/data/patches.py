@@ -45,7 +45,8 @@ def draw(
     shares : sequence of float, optional
         Chance of every index; equal if left out.
     foreground : float
-        Share of the patches that are centred on a pixel that is not background, 0..1.
+        Share of the patches, 0..1, that are centred on a pixel that is not background: of each
+        class of the image equally often.
     first : int
         Number of the first patch.
     """
@@ -54,9 +55,12 @@ def draw(
     patches = []
     for number in range(first, first + count):
         rng = np.random.default_rng((*seed, number))
-        sample = source.load(int(rng.choice(indices, p=shares)))
-        around = sample.mask if foreground and rng.random() < foreground else None
-        image, target, weight = _cut(sample, reach, sides, rng, around)
+        index = int(rng.choice(indices, p=shares))
+        sample = source.load(index)
+        centred = foreground and rng.random() < foreground
+        image, target, weight = _cut(
+            sample, reach, sides, rng, source.places(index) if centred else None
+        )
         smooth = target.is_floating_point()
         patches.append(augment(image, target.float(), weight, sides, smooth, rng, source.oriented))
     images, targets, weights = (torch.stack(parts) for parts in zip(*patches, strict=True))
@@ -68,9 +72,9 @@ def _cut(
     reach: Sequence[int],
     sides: Sequence[int],
     rng: np.random.Generator,
-    around: NDArray[np.generic] | None,
+    places: NDArray[np.int64] | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """A window of `reach` pixels; centred on a foreground pixel of `around`, if that has one.
+    """A window of `reach` pixels; centred on one of `places`, see `places_of`, if there are any.
 
     Its middle, the patch, lies anywhere in the image, or about it if it is longer. What the window
     has beyond is mirrored: the ends of an image, else, would be seen in warped patches alone.
@@ -82,9 +86,10 @@ def _cut(
         for n, side, margin in zip(sizes, sides, margins, strict=True)
     ]
     corner = [int(rng.integers(low, high + 1)) for low, high in bounds]
-    inside = np.flatnonzero(around) if around is not None else ()
-    if len(inside):
-        centre = np.unravel_index(int(rng.choice(inside)), sizes)
+    if places is not None and len(places):
+        # The class first: else a tumour within an organ would hardly ever be the centre.
+        kind, which = rng.integers(len(places)), rng.integers(places.shape[1])
+        centre = np.unravel_index(int(places[kind, which]), sizes)
         corner = [
             int(np.clip(c - side // 2, *bound))
             for c, side, bound in zip(centre, reach, bounds, strict=True)

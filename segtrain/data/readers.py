@@ -1,8 +1,6 @@
 """Readers: each turns something on disk into a `Source`."""
 
-import math
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +12,11 @@ from phasegen.errors import InputError
 from phasegen.images import digest_files, pair_masks, read_mask, read_micrograph
 from phasegen.places import Place
 from phasegen.store import digest, open_store
+from segtrain.data.cache import cached
 from segtrain.data.source import Labelled, Source, describe_masks, standardise
 
 DESCRIBED = 16
 """Masks that tell what those of a source look like."""
-
-CACHED = 100_000_000
-"""Pixels kept in memory between steps; they take 900 MB."""
 
 
 def from_store(path: Place, patch: int | Sequence[int], instances: bool = False) -> Source:
@@ -55,7 +51,7 @@ def from_store(path: Place, patch: int | Sequence[int], instances: bool = False)
     require_room(path, store.shape, patch)
     name = "instance" if instances else "mask"
 
-    @lru_cache(max(1, CACHED // math.prod(store.shape)))
+    @cached
     def load(index: int) -> Labelled:
         image, mask = (store.load(array, int(complete[index])) for array in ("image", name))
         if instances:
@@ -130,7 +126,7 @@ def from_folders(
     pairs = pair_masks(images, masks)
     smallest = patch if isinstance(patch, int) else max(patch)
 
-    @lru_cache(max(1, CACHED // read_micrograph(pairs[0][0]).pixels.size))
+    @cached
     def load(index: int) -> Labelled:
         image, mask = pairs[index]
         micrograph = read_micrograph(image, min_size=smallest)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from phasegen.descriptors import connectivity
 from phasegen.errors import InputError
+from segtrain.data.cache import cached
 
-CACHED_FIELDS = 512
-"""Fields kept in memory."""
+PLACES = 1000
+"""Pixels of a class among which those to centre patches on are drawn."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +34,11 @@ class Labelled:
     image: NDArray[np.float32]
     mask: NDArray[Any]
     weight: NDArray[np.float32]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory."""
+        return self.image.nbytes + self.mask.nbytes + self.weight.nbytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +88,34 @@ class Source:
         """Name of an image."""
         return self.names[index] if self.names else f"{self.record['path']} {index}"
 
+    @cached_property
+    def places(self) -> Callable[[int], NDArray[np.int64]]:
+        """``places(index)``: where the classes of an image are, see `places_of`."""
+        return cached(lambda index: places_of(self.load(index).mask))
+
+
+def places_of(mask: NDArray[Any]) -> NDArray[np.int64]:
+    """Random pixels of every class of a mask but the first.
+
+    As nnU-Net does (Isensee et al., Nature Methods 18, 203 (2021)): the whole mask is looked
+    through once, not for every patch.
+
+    Parameters
+    ----------
+    mask : ndarray ([Z,] Y, X)
+        Class indices (uint8); of anything else, instances or a field, what is not 0 is one class.
+
+    Returns
+    -------
+    ndarray (classes that occur, PLACES), int64
+        Flat indices, drawn with replacement from a seed of their own.
+    """
+    kinds = mask.ravel() if mask.dtype == np.uint8 else mask.ravel() > 0
+    present = np.flatnonzero(np.bincount(kinds))
+    rng = np.random.default_rng(0)
+    drawn = [rng.choice(np.flatnonzero(kinds == k), PLACES) for k in present if k]
+    return np.array(drawn, np.int64).reshape(-1, PLACES)
+
 
 def describe_masks(masks: Sequence[NDArray[np.uint8]], classes: int) -> dict[str, Any]:
     """What the masks of a source look like, by which another prediction can be judged.
@@ -117,7 +151,7 @@ def with_field(
     that it has as a whole.
     """
 
-    @lru_cache(CACHED_FIELDS)
+    @cached
     def field(index: int) -> NDArray[np.float32]:
         return target(source.load(index).mask, source.spacing)
 

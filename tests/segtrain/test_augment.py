@@ -6,7 +6,7 @@ import torch
 
 from segtrain.data.augment import CHANGES, augment
 from segtrain.data.patches import draw
-from segtrain.data.source import Labelled, Source
+from segtrain.data.source import PLACES, Labelled, Source, places_of
 from tests.segtrain.specimens import balls, source
 
 WINDOW, PATCH = {2: (36, 30), 3: (18, 36, 30)}, {2: (24, 20), 3: (12, 24, 20)}
@@ -111,3 +111,38 @@ def test_channels_are_shaded_apart():
     ratio = images[:, 0].std(dim=(1, 2)) / images[:, 1].std(dim=(1, 2))
     assert (ratio > 1.05).any()
     assert (ratio < 0.95).any()
+
+
+def tumour(kind=np.uint8):
+    """An organ of 60 x 60 pixels with a tumour of 3 x 3 near its corner, in 100 x 100."""
+    mask = np.zeros((100, 100), kind)
+    mask[20:80, 20:80] = 1
+    mask[24:27, 70:73] = 2
+    return mask
+
+
+def test_a_patch_is_centred_on_every_class_equally_often():
+    given = of(tumour(), tumour(), np.ones((100, 100)))
+    masks = draw(given, [0], 100, 16, (0,), foreground=1.0)[1]
+    share = (masks == 2).flatten(1).any(dim=1).float().mean()
+    assert 0.4 < share < 0.75  # of pixels of the foreground it would be a tenth
+    assert (masks == 1).flatten(1).any(dim=1).all()
+
+
+def test_places_are_pixels_of_their_class():
+    found = places_of(tumour())
+    assert found.shape == (2, PLACES)
+    for k, row in enumerate(found, 1):
+        assert (tumour().ravel()[row] == k).all()
+    assert len(np.unique(found[1])) == 9
+    # Where numbers are no classes, instances or a field, everything is one foreground.
+    for kind in (np.int32, np.float32):
+        (row,) = places_of(tumour(kind))
+        assert (tumour().ravel()[row] > 0).all()
+    assert places_of(np.zeros((4, 4), np.uint8)).shape == (0, PLACES)
+
+
+def test_patches_of_an_image_without_foreground_lie_anywhere():
+    empty = np.zeros((60, 60), np.uint8)
+    given = of(np.indices((60, 60))[0], empty, np.ones((60, 60)))
+    assert draw(given, [0], 4, 16, (0,), foreground=1.0)[0].shape == (4, 1, 16, 16)

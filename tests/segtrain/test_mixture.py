@@ -53,7 +53,12 @@ def test_a_source_without_a_share_is_not_drawn(monkeypatch):
     assert found.keys() == {1.0, 3.0}
 
 
-@pytest.mark.parametrize("mix", [(-1, 2), (0, 0)])
+NAN, INFINITE = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    "mix", [(-1, 2), (0, 0), (NAN, 1), (1, NAN), (INFINITE, 1), (1, -INFINITE), (1e308, 1e308)]
+)
 def test_shares_that_are_none(monkeypatch, mix):
     serve(monkeypatch, coded(3, 1.0), coded(3, 2.0))
     with pytest.raises(InputError, match=r"--mix: .* are no shares"):
