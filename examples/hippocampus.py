@@ -4,6 +4,7 @@
 
     python examples/hippocampus.py Task04_Hippocampus out               # two rows
     python examples/hippocampus.py Task04_Hippocampus out --rows all    # every network and loss
+    python examples/hippocampus.py Task04_Hippocampus out --rows pde3d-unet,pde3d-unet-k5
     python examples/hippocampus.py Task04_Hippocampus out --seeds 0,1,2 --folds 1,2,3,4,5
     python examples/hippocampus.py Task04_Hippocampus out --shots 4,8,16,0      # few labels
     python examples/hippocampus.py Task04_Hippocampus out --robust              # worse images
@@ -12,9 +13,10 @@ It needs Task04_Hippocampus of the Medical Segmentation Decathlon (http://medica
 volumes of about 35 x 50 x 35 voxels of 1 mm, label 1 the anterior and label 2 the posterior part.
 The sorted volumes are divided into five folds by seed 0; a fold is tested on by networks that were
 trained on the others, eight volumes of which choose the checkpoint. Sizes and steps are those for
-one core of a CPU. The same command again goes on where it was interrupted, and adds to `out`: there
-are ``table.md``, the scores of every run, and ``hippocampus.png`` with slices through volumes of
-the test.
+one core of a CPU, but for `vnet` and `swin-unetr`, far larger networks with larger patches. The
+same command again goes on where it was interrupted, and adds to `out`: there are ``table.md``, the
+scores of every run, and ``hippocampus.png`` with slices through volumes of the test. A run that is
+there with other settings is refused.
 """
 
 import json
@@ -33,6 +35,7 @@ from scipy import ndimage
 from typer import Option
 
 from cli import common
+from phasegen.checkpoint import SETTINGS
 from phasegen.contact_sheet import colour
 from phasegen.errors import InputError
 from phasegen.files import make_folder, written_whole
@@ -44,21 +47,46 @@ from segtrain.evaluate import evaluate_source
 from segtrain.predict import Segmenter, load_segmenter, segment_image
 from segtrain.train import train
 
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "skips": {"place": "skips"},
+    "skips-all": {"place": "skips", "finest": 0},
+    "both": {"place": "both"},
+    "k1": {"steps": 1},
+    "k3": {"steps": 3},
+    "k5": {"steps": 5},
+    "explicit": {"scheme": "explicit"},
+    "crank-nicolson": {"scheme": "crank-nicolson", "sweeps": 2},
+    "split": {"scheme": "split"},
+    "sweeps2": {"sweeps": 2},
+    "gauss-seidel": {"solver": "gauss-seidel"},
+    "size5": {"size": 5},
+}
+"""Options of `pde3d-unet`: where the layers are, K, scheme, solver and kernel."""
+
+REGULARISERS = {
+    "implicit": "implicit",
+    "flux": "flux",
+    "variation": "variation",
+    "regularised": "implicit+flux+variation",
+}
+
 ROWS: dict[str, dict[str, Any]] = {
     "unet3d": {"model": "unet3d"},
-    "unet3d-implicit": {"model": "unet3d", "loss": "ce-class-dice+implicit"},
-    "unet3d-flux": {"model": "unet3d", "loss": "ce-class-dice+flux"},
-    "unet3d-variation": {"model": "unet3d", "loss": "ce-class-dice+variation"},
+    **{
+        f"unet3d-{name}": {"model": "unet3d", "loss": f"ce-class-dice+{prior}"}
+        for name, prior in REGULARISERS.items()
+    },
     "pde3d-unet": {"model": "pde3d-unet"},
-    "pde3d-unet-both": {"model": "pde3d-unet-both"},
+    **{
+        f"pde3d-unet-{name}": {"model": "pde3d-unet", "options": options}
+        for name, options in ABLATIONS.items()
+    },
     "es-unet": {"model": "es-unet"},
-    "vnet": {"model": "vnet"},
-    "swin-unetr": {"model": "swin-unetr"},
+    # Sides must be multiples of 16 and of 32.
+    "vnet": {"model": "vnet", "patch": (32, 32, 32)},
+    "swin-unetr": {"model": "swin-unetr", "patch": (32, 32, 32)},
 }
 """Backbone, backbone with the PDE as a loss alone, embedded layers, other networks."""
-
-SLOW = ("vnet", "swin-unetr")
-"""Rows that `all` leaves out: their sizes are not for a CPU."""
 
 RECIPE: dict[str, Any] = {
     "widths": (8, 16, 32, 64),
@@ -68,12 +96,15 @@ RECIPE: dict[str, Any] = {
     "loss": "ce-class-dice",
     "learning_rate": 4e-3,
     "ema": 0.98,
+    "steps": 1000,
     "validation": 8,
     "validate_every": 400,
     "patience": 1000,
     "device": "cpu",
 }
-"""What all rows share. It was chosen by the validation volumes of the first fold."""
+"""What all rows share, unless they say otherwise. It was chosen by the validation volumes of the
+first fold.
+"""
 
 FOLDS, STRUCTURES = 5, {"anterior": "class 1", "posterior": "class 2"}
 
@@ -173,7 +204,22 @@ def kept(path: Path, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def measure(config: Training, run: Path, test: Source, robust: bool) -> dict[str, Any]:
-    """Train and score one run, or read what an earlier call wrote."""
+    """Train and score one run, or read what an earlier call wrote.
+
+    Raises
+    ------
+    InputError
+        If the folder of the run holds one of other settings.
+    """
+    if (run / SETTINGS).exists():
+        # Scores are kept beside the settings that training writes.
+        before = Training.load(run / SETTINGS)
+        other = [name for name, value in config if getattr(before, name) != value]
+        if other:
+            name = other[0]
+            problem = f"holds a run of {name} = {getattr(before, name)}"
+            remedy = f"Choose another folder, or remove it for {getattr(config, name)}"
+            raise InputError(run, problem, remedy)
 
     def first() -> dict[str, Any]:
         segmenter, seconds = fit(config, run)
@@ -245,12 +291,12 @@ def main(
     folds: Annotated[str, Option(help="folds to test on, 1 to 5")] = "1",
     seeds: Annotated[str, Option(help="seeds of the trainings")] = "0",
     shots: Annotated[str, Option(help="labelled volumes to learn from; 0: all")] = "0",
-    steps: Annotated[int, Option(help="steps of every training")] = 800,
+    steps: Annotated[int, Option(help="steps of every training")] = RECIPE["steps"],
     robust: Annotated[bool, Option(help="score on worse images as well")] = False,
 ) -> None:
     """Train and test every combination on the folder DATA (Task04_Hippocampus)."""
     torch.set_num_threads(1)
-    chosen = [row for row in ROWS if row not in SLOW] if rows == "all" else rows.split(",")
+    chosen = list(ROWS) if rows == "all" else rows.split(",")
     for row in chosen:
         if row not in ROWS:
             raise InputError("--rows", f"names {row!r}", f"Choose from {', '.join(ROWS)}")
@@ -260,11 +306,11 @@ def main(
         for row in chosen:
             found = []
             for fold in listed(folds):
-                test = open_format(f"msd:{data},part={fold}-of-{FOLDS}", RECIPE["patch"])
-                first = first or test
                 for seed in listed(seeds):
                     run = out / f"{row}-{few or 'all'}-fold{fold}-seed{seed}"
                     config = configuration(data, row, fold, seed, few, steps=steps)
+                    test = open_format(f"msd:{data},part={fold}-of-{FOLDS}", config.patch)
+                    first = first or test
                     found.append(measure(config, run, test, robust))
                     segmenters.setdefault(row, load_segmenter(run / "best.pt", "cpu"))
             for change in [None, *(CHANGES if robust else ())]:

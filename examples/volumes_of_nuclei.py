@@ -15,6 +15,8 @@ evaluation and ``nuclei.png``: middle planes of the test volumes, their truth an
 """
 
 import csv
+import shutil
+from itertools import product
 from pathlib import Path
 from typing import Annotated
 
@@ -64,6 +66,9 @@ def embryos(data: Path) -> dict[str, list[str]]:
 def arrange(data: Path, out: Path, held: list[str]) -> None:
     """Links to the volumes of the held-out embryos in ``out/test``, to all others in ``out/train``.
 
+    What was there goes: volumes that an earlier call divided otherwise would be in both. Where
+    the system allows no links, there are copies.
+
     Raises
     ------
     InputError
@@ -75,17 +80,21 @@ def arrange(data: Path, out: Path, held: list[str]) -> None:
             raise InputError("--held", f"names {embryo!r}", f"Choose from {', '.join(known)}")
     if len(set(held)) == len(known):
         raise InputError("--held", "leaves no embryo to learn from", "Hold out fewer")
-    for embryo, names in known.items():
-        part = out / ("test" if embryo in held else "train")
-        for kind in ("images", "labels"):
-            make_folder(part / kind)
-            for name in names:
-                target = (data / kind / f"{name}.tif").resolve()
-                link = part / kind / target.name
-                if not target.exists():
-                    raise InputError(target, "does not exist", "Leave it out of manifest.csv")
-                if not link.exists():
-                    link.symlink_to(target)
+    for kind, test in product(("images", "labels"), (True, False)):
+        embryos_of_part = [embryo for embryo in known if (embryo in held) == test]
+        volumes = [f"{name}.tif" for embryo in embryos_of_part for name in known[embryo]]
+        folder = out / ("test" if test else "train") / kind
+        make_folder(folder)
+        for stale in folder.iterdir():
+            stale.unlink()
+        for name in volumes:
+            target, link = (data / kind / name).resolve(), folder / name
+            if not target.exists():
+                raise InputError(target, "does not exist", "Leave it out of manifest.csv")
+            try:
+                link.symlink_to(target)
+            except OSError:  # Windows wants a privilege for it
+                shutil.copyfile(target, link)
 
 
 def picture(segmenter: Segmenter, source: Source, volumes: int = 4) -> NDArray[np.uint8]:
@@ -151,8 +160,7 @@ def main(
     columns = ("pq", "ap50", "seg", "dice")
     rows = [[name, *(f"{row[one]:.3f}" for one in columns)] for name, row in result.scores.items()]
     rows.append(["mean", *(f"{result.summary[one].mean:.3f}" for one in columns)])
-    assert result.pooled
-    rows.append(["all nuclei pooled", f"{result.pooled.pq:.3f}", "", "", ""])
+    rows.append(["all nuclei pooled", *(f"{result.pooled[one]:.3f}" for one in columns)])
     common.table(["volume", "PQ", "AP@0.5", "SEG", "Dice"], rows)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from segtrain.losses.cahn_hilliard import cahn_hilliard
-from segtrain.losses.diffusion import flux_divergence, implicit_deviation
+from segtrain.losses.diffusion import flux_divergence, implicit_deviation, regularisation
 from segtrain.losses.field import absolute_error, squared_error
 from segtrain.losses.overlap import cross_entropy_class_dice, cross_entropy_dice
 from segtrain.losses.pde import (
@@ -30,6 +30,7 @@ PRIORS: dict[str, Prior] = {
     "variation": total_variation,
     "implicit": implicit_deviation,
     "flux": flux_divergence,
+    "implicit+flux+variation": regularisation,
     "cahn-hilliard": cahn_hilliard,
 }
 

@@ -15,7 +15,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from segtrain.losses.pde import WIDTH, Regularised, jumps, prepared, weighted_mean
+from segtrain.losses.pde import (
+    WIDTH,
+    Regularised,
+    jumps,
+    prepared,
+    total_variation,
+    weighted_mean,
+)
 
 SWEEPS = 1
 """Sweeps of an implicit step by default, as many as the paper's layer has."""
@@ -100,6 +107,15 @@ def flux_divergence(u: Tensor, weight: Tensor | None = None, eps: float = WIDTH)
         steps = jumps(u, weight, axis)
         divergence = divergence + (steps / (1 + (eps * steps).square())).diff(dim=axis)
     return weighted_mean(divergence.square(), weight)
+
+
+def regularisation(u: Tensor, weight: Tensor | None = None, eps: float = WIDTH) -> Tensor:
+    """L_reg whole: deviation from an implicit step, divergence of the flux, and total variation.
+
+    Parameters and errors are those of `implicit_deviation`; the three have equal weights.
+    """
+    terms = (implicit_deviation, flux_divergence, total_variation)
+    return torch.stack([term(u, weight, eps) for term in terms]).sum()
 
 
 @dataclass(frozen=True)

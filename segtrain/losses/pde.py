@@ -7,7 +7,7 @@ Its full text is not public: the forms below are ours.
 A straight interface of the profile :math:`u(x) = (1 + \tanh(x / \sqrt{2} \epsilon)) / 2`, from 10
 to 90 % within 3.11 ε, has the least interface energy and no residual of the reaction-diffusion
 equation. Total variation has no width. All vanish on constant masks as well, so too large a weight
-shrinks objects.
+shrinks objects. Pixels and voxels count as cubes, whatever their spacing.
 
 Fields u have the shape (B, C, [Z,] Y, X), weights (B, [Z,] Y, X); lengths are in pixels. Nothing
 flows through the border of the image, nor into pixels of weight 0, which count for nothing.

@@ -4,11 +4,14 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from examples import hippocampus
 from phasegen.errors import InputError
 from segtrain.data.formats import open_format
+from segtrain.predict import build
+from segtrain.validation import multiples
 
 
 @pytest.fixture
@@ -62,6 +65,40 @@ def test_trained_and_tested_volumes_are_others(task: Path) -> None:
     tested = set(open_format(f"msd:{task},part=3-of-5", patch).names)
     assert (len(learned), len(tested)) == (8, 2)
     assert not learned & tested
+
+
+@pytest.mark.parametrize("row", hippocampus.ROWS)
+def test_every_row_fits_its_patch(row: str, task: Path) -> None:
+    if row == "vnet":
+        pytest.importorskip("monai")
+    if row == "swin-unetr":
+        pytest.importorskip("einops")
+    config = hippocampus.configuration(task, row, 1, 0, 0)
+    network = build(config, 1, 3, 3, torch.device("cpu"))
+    for side, multiple in zip(config.sides(3), multiples(network, 3), strict=True):
+        assert side % multiple == 0
+
+
+def test_rows_vary_what_the_paper_varies() -> None:
+    options = [row.get("options", {}) for row in hippocampus.ROWS.values()]
+    found = {name: {one[name] for one in options if name in one} for name in ("steps", "scheme")}
+    assert found["steps"] >= {1, 5}
+    assert found["scheme"] >= {"explicit", "crank-nicolson", "split"}
+    assert {"place": "skips"} in options
+    losses = {row.get("loss", "") for row in hippocampus.ROWS.values()}
+    assert "ce-class-dice+implicit+flux+variation" in losses
+
+
+def test_scores_of_other_settings_are_not_shown(
+    task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = {"widths": (4, 8), "patch": (16, 16, 16), "validation": 2}
+    monkeypatch.setattr(hippocampus, "RECIPE", hippocampus.RECIPE | small)
+    hippocampus.main(task, tmp_path, rows="unet3d", steps=1)
+    with pytest.raises(
+        InputError, match=r"unet3d-all-fold1-seed0: holds a run of steps = 1.*for 2"
+    ):
+        hippocampus.main(task, tmp_path, rows="unet3d", steps=2)
 
 
 def test_unknown_rows_are_refused(task: Path, tmp_path: Path) -> None:

@@ -42,6 +42,27 @@ def test_an_embryo_is_learned_from_or_tested_on(folder: Path, tmp_path: Path) ->
         assert names["train"] == {"A_1.tif", "A_2.tif", "C_1.tif", "C_2.tif"}
 
 
+def test_another_division_leaves_nothing_of_the_first(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volumes_of_nuclei.arrange(folder, tmp_path / "out", ["B"])
+
+    def refused(*_: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr(Path, "symlink_to", refused)  # as on Windows
+    volumes_of_nuclei.arrange(folder, tmp_path / "out", ["A", "C"])
+    for kind in ("images", "labels"):
+        names = {
+            part: {path.name for path in (tmp_path / "out" / part / kind).iterdir()}
+            for part in ("train", "test")
+        }
+        assert names["train"] == {"B_1.tif", "B_2.tif"}
+        assert names["test"] == {"A_1.tif", "A_2.tif", "C_1.tif", "C_2.tif"}
+        for path in (tmp_path / "out").glob(f"*/{kind}/*"):
+            assert path.read_bytes() == (folder / kind / path.name).read_bytes()
+
+
 @pytest.mark.parametrize(
     ("held", "problem"), [("D", "names 'D'"), ("A,B,C", "no embryo to learn from")]
 )

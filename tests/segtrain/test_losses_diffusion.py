@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from segtrain.losses import PRIORS as PRIORS_BY_NAME
 from segtrain.losses.diffusion import (
     DeepSupervision,
     flux_divergence,
@@ -171,3 +172,10 @@ def test_priors_hold_for_the_finest_level():
         loss_of = DeepSupervision(Regularised(cross_entropy_dice, prior, 0.2), 0.5)
         found = loss_of((fine, coarse), target)
         torch.testing.assert_close(found, data + 0.2 * reg + 0.5 * aux)
+
+
+def test_the_regularisation_is_the_sum_of_its_three_terms():
+    u, weight = field()
+    terms = (implicit_deviation, flux_divergence, total_variation)
+    expected = sum(term(u, weight, 3.0) for term in terms)
+    torch.testing.assert_close(PRIORS_BY_NAME["implicit+flux+variation"](u, weight, 3.0), expected)
