@@ -6,6 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from cli import common, rehearsal
+from cli.decoding import Decode, with_decoding
+from cli.evaluation import evaluate
 from cli.tune_decode import tune_decode
 from phasegen import distributed
 from phasegen.errors import InputError
@@ -14,16 +16,14 @@ from phasegen.store import open_store
 from segtrain.adapt import STAGES, TRAINED
 from segtrain.adapt import adapt as fit_to
 from segtrain.config import CLASSES, Training
-from segtrain.evaluate import evaluate_folder, evaluate_source, predict_folder
+from segtrain.evaluate import predict_folder
 from segtrain.few_shot import PAGE, learning_curve, metric
-from segtrain.findings import image_table, score_table, write_evaluation
 from segtrain.label_images import predict_ctc
 from segtrain.loop import BEST
 from segtrain.predict import Segmenter, load_segmenter
-from segtrain.sources import open_source
 from segtrain.targets import TARGETS
 from segtrain.train import train
-from segtrain.trust import trust_folder
+from segtrain.trust import require_kin, trust_folder
 from segtrain.volume_files import plan, require_images
 from segtrain.volumes import predict_volumes
 
@@ -144,40 +144,6 @@ def train_command(
 
 
 @app.command()
-def evaluate(
-    images: Annotated[Path | None, typer.Option(help="Folder of real images.")] = None,
-    masks: Annotated[Path | None, typer.Option(help="Folder of their masks.")] = None,
-    data: Annotated[
-        str | None, typer.Option(help="Other data: a store, or FORMAT:PATH[,OPTION=VALUE...].")
-    ] = None,
-    checkpoint: Checkpoint = RUN / BEST,
-    tolerance: Annotated[float, typer.Option(min=0, help="Of boundary F1, pixels.")] = 2.0,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder to write [default: evaluation beside it].")
-    ] = None,
-    device: Device = "auto",
-) -> None:
-    """Score a model on labelled images: table, JSON, CSV and an HTML report."""
-    segmenter = load_segmenter(checkpoint, device)
-    if data is not None and images is None and masks is None:
-        source = open_source(data, 1, segmenter.target != CLASSES, segmenter.axes)
-        with common.progress("evaluate", source.count) as advance:
-            result = evaluate_source(segmenter, source, tolerance, advance)
-    elif images is not None and masks is not None and data is None:
-        with common.progress("evaluate", len(list_images(images))) as advance:
-            result = evaluate_folder(segmenter, images, masks, tolerance, advance)
-    else:
-        raise InputError(
-            "evaluate", "needs labelled images", "Give --images and --masks, or --data"
-        )
-    target = out or checkpoint.parent / "evaluation"
-    report = write_evaluation(target, result, segmenter, tolerance)
-    common.table(*image_table(result))
-    common.table(*score_table(result, tolerance))
-    print(report)
-
-
-@app.command()
 def predict(
     folder: Annotated[
         Path, typer.Argument(metavar="FOLDER", help="Folder of images, or of volumes.")
@@ -193,15 +159,17 @@ def predict(
         bool, typer.Option("--adapt", help="Fit the model to these images first, without a label.")
     ] = False,
     trust: Annotated[
-        bool,
+        bool | None,
         typer.Option(
+            "--trust/--no-trust",
             help="Judge class masks without a label; takes three times as long. "
-            "Volumes: maps of confidence alone, at once."
+            "Volumes: maps of confidence alone, at once. [default: trust, of classes]",
         ),
-    ] = True,
+    ] = None,
     witness: Annotated[
         list[Path] | None, typer.Option(help="Another checkpoint to be agreed with; repeatable.")
     ] = None,
+    decode: Decode = None,
     device: Device = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace masks.")] = False,
 ) -> None:
@@ -216,9 +184,13 @@ def predict(
     the probability of the predicted class, 0 to 255; there is no trust.csv. In Zarr arrays,
     instances are left as their field.
     """
-    segmenter = load_segmenter(checkpoint, device)
+    segmenter = with_decoding(load_segmenter(checkpoint, device), decode)
     if format not in ("images", "ctc"):
         raise InputError(f"--format {format}", "is unknown", "Choose images or ctc")
+    _require_effect(segmenter, format, adapt=adapt, trust=trust, witness=bool(witness))
+    witnesses = [load_segmenter(path, device) for path in witness or ()]
+    if witnesses:
+        require_kin(segmenter, witnesses)
     if format == "ctc":
         with common.progress("predict", len(list_images(folder))) as advance:
             print(predict_ctc(segmenter, folder, out, advance, overwrite))
@@ -227,12 +199,9 @@ def predict(
     if out.resolve() == folder.resolve():
         raise InputError(out, "is the folder of the images", "Choose another --out")
     if segmenter.axes == 3:
-        for option, given in (("--adapt", adapt), ("--witness", witness)):
-            if given:
-                raise InputError(option, "is for images, the model takes volumes", "Leave it out")
         jobs = plan(segmenter, folder, out, overwrite)
         with common.progress("predict", sum(job.shape[0] for job in jobs)) as advance:
-            predict_volumes(segmenter, jobs, advance, trust)
+            predict_volumes(segmenter, jobs, advance, trust is not False)
         print(out)
         return
     require_images(folder)
@@ -240,11 +209,31 @@ def predict(
         segmenter = _adapted(segmenter, folder)
     with common.progress("predict", len(list_images(folder))) as advance:
         predict_folder(segmenter, folder, out, advance, overwrite)
-    if trust and (segmenter.target, segmenter.axes, segmenter.channels) == (CLASSES, 2, 1):
-        others = [load_segmenter(path, device) for path in witness or ()]
+    if trust is not False and segmenter.target == CLASSES:
         with common.progress("trust", len(list_images(folder))) as advance:
-            trust_folder(segmenter, folder, out, advance, others)
+            trust_folder(segmenter, folder, out, advance, witnesses)
     print(out)
+
+
+def _require_effect(
+    segmenter: Segmenter, format: str, *, adapt: bool, trust: bool | None, witness: bool
+) -> None:
+    """Refuse a model that takes no files, and options that would have no effect with it."""
+    if segmenter.axes == 2 and segmenter.channels != 1:
+        problem = f"takes images of {segmenter.channels} channels, files of a folder have one"
+        raise InputError("the model", problem, "Score it with segtrain evaluate --data")
+    options = {"--adapt": adapt, "--witness": witness, "--trust": trust}
+    if segmenter.target != CLASSES:
+        reason, refused = "is for classes, the model predicts a field", list(options)
+    elif segmenter.axes == 3:
+        reason, refused = "is for images, the model takes volumes", ["--adapt", "--witness"]
+    elif trust is False:
+        reason, refused = "contradicts --no-trust", ["--witness"]
+    else:
+        return
+    for option in refused:
+        if options[option]:
+            raise InputError(option, reason, "Leave it out")
 
 
 def _adapted(segmenter: Segmenter, folder: Path) -> Segmenter:
@@ -302,6 +291,7 @@ def _refuse_options(context: typer.Context) -> None:
             )
 
 
+app.command()(evaluate)
 app.command()(tune_decode)
 
 

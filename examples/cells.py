@@ -134,9 +134,8 @@ def picture(path: Path, source: Source, predictions: list[list[NDArray[np.intege
 
 def row(name: str, result: Evaluation) -> list[str]:
     """Mean over images of all metrics, then the pooled ones."""
-    assert result.pooled
     means = [result.summary[metric].mean for metric in METRICS]
-    pooled = [getattr(result.pooled, metric) for metric in METRICS[2:]]
+    pooled = [result.pooled[metric] for metric in METRICS[2:]]
     return [name, *(f"{x:.3f}" for x in (*means, *pooled))]
 
 

@@ -18,12 +18,27 @@ from segtrain import flooding
 
 @dataclass(frozen=True)
 class Decoding:
-    """Parameters of `decode`, whose meaning is told there."""
+    """Parameters of `decode`, whose meaning is told there.
+
+    Raises
+    ------
+    InputError
+        If one is out of its range.
+    """
 
     epsilon: float = 0.05
     h: float = 0.1
     min_size: int = 10
     max_hole: int = 50
+
+    def __post_init__(self) -> None:
+        for name, value in (("epsilon", self.epsilon), ("h", self.h)):
+            if not 0 < value < 1:
+                remedy = "Choose between 0 and 1, both apart"
+                raise InputError(name, f"{value} is out of range", remedy)
+        for name, size in (("min_size", self.min_size), ("max_hole", self.max_hole)):
+            if size < 0:
+                raise InputError(name, f"{size} is out of range", "Choose a number from 0")
 
 
 def decode(
@@ -66,6 +81,7 @@ def decode(
     InputError
         If the field has not two or three axes or holds NaN, or a parameter is out of its range.
     """
+    Decoding(epsilon, h, min_size, max_hole)  # refuses what is out of range
     field = np.ascontiguousarray(field, dtype=np.float32)
     if field.ndim not in (2, 3) or np.isnan(field).any():
         raise InputError(
@@ -73,9 +89,6 @@ def decode(
             f"has {field.ndim} axes or holds NaN",
             "Give the finite values of one image or volume",
         )
-    for name, value in (("epsilon", epsilon), ("h", h)):
-        if not 0 < value < 1:
-            raise InputError(name, f"{value} is out of range", "Choose between 0 and 1, both apart")
     padded = np.pad(field, 1)
     steps = [int(np.prod(padded.shape[axis + 1 :])) for axis in range(field.ndim)]
     offsets = np.array([-step for step in steps] + steps[::-1])

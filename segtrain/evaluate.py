@@ -1,7 +1,8 @@
 """Scores on labelled images and volumes: tables, JSON, CSV and one HTML report with pictures."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +23,17 @@ from segtrain.data.scans import read_labels
 from segtrain.data.source import Source
 from segtrain.label_images import require_kind, segment_scan, write_labels
 from segtrain.metrics import (
-    PanopticScore,
     Summary,
+    confusion,
     evaluate,
+    join_overlaps,
     overlaps,
-    panoptic_quality,
-    pool,
-    score_instances,
+    pooled_overlaps,
+    score_overlaps,
     summarise,
 )
 from segtrain.predict import Segmenter, segment, segment_image
+from segtrain.regions import REGIONS
 
 PICTURED, LARGEST = 6, 400
 """Images shown in the report, and the side to which they are cropped."""
@@ -55,14 +57,20 @@ class Evaluation:
         Mean over the images with a 95 % bootstrap interval, by metric.
     pictures : list of Picture
         Some of the images, for the report.
-    pooled : PanopticScore or None
-        Of the instances of all images together.
+    pooled : dict of float
+        Scores of all images taken for one, by metric: overlaps and those of instances.
+    classes : tuple of str
+        What is scored by itself: classes, then regions.
+    unit : str
+        Of distances.
     """
 
     scores: Scores
     summary: Mapping[str, Summary]
     pictures: list[Picture]
-    pooled: PanopticScore | None = None
+    pooled: Mapping[str, float] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    unit: str = "px"
 
 
 def evaluate_folder(
@@ -110,6 +118,9 @@ def evaluate_source(
 ) -> Evaluation:
     """Segment images or volumes of a source and score them; pixels without weight count as 0.
 
+    Of the classes of `REGIONS` their unions are scored as well. Pixels of another size than those
+    of the training are warned of.
+
     Raises
     ------
     InputError
@@ -127,6 +138,7 @@ def evaluate_source(
         raise InputError(path, "has no instances, and the model finds some", "Give other data")
     most = 1 if source.instances else len(source.classes) - 1
     classes = known_classes(most, segmenter.classes, Path(path))
+    _compare_spacing(segmenter, source)
 
     def predictions() -> Iterator[Picture]:
         for index in indices if indices is not None else range(source.count):
@@ -140,7 +152,30 @@ def evaluate_source(
             predicted = segment_image(segmenter, sample.image)
             yield source.name(index), sample.image[0], predicted * known, truth * known
 
-    return score(predictions(), classes, segmenter, tolerance, advance, source.spacing)
+    regions = REGIONS.get(source.classes, {}) if len(classes) > 2 else {}
+    result = score(predictions(), classes, segmenter, tolerance, advance, source.spacing, regions)
+    return replace(result, unit=unit_of(source))
+
+
+def unit_of(source: Source) -> str:
+    """Unit of the pixel size of a source."""
+    if source.oriented:  # NIfTI, in which sizes are in mm
+        return "mm"
+    return "px" if set(source.spacing) == {1.0} else "unit of the pixel size"
+
+
+def _compare_spacing(segmenter: Segmenter, source: Source) -> None:
+    """Warn of pixels of another size than those of the training (1 %), if both are known."""
+    ours = segmenter.prepared.spacing[-source.axes :]
+    if not ours or unit_of(source) == "px" or np.allclose(ours, source.spacing, rtol=0.01):
+        return
+    found, trained = (" x ".join(f"{one:.3g}" for one in size) for size in (source.spacing, ours))
+    remedy = f"spacing={':'.join(f'{one:.4g}' for one in segmenter.prepared.spacing)}"
+    logging.getLogger(__name__).warning(
+        "%s has pixels of %s, the training had %s: scores may be poor. %s to --data FORMAT:PATH, "
+        "where the format has this option, resamples images and truth; scores are of these then",
+        *(source.record["path"], found, trained, f"Adding {remedy}"),
+    )
 
 
 def known_classes(most: int, classes: tuple[str, ...], where: Path) -> tuple[str, ...]:
@@ -167,28 +202,35 @@ def score(
     tolerance: float,
     advance: Callable[[], None],
     spacing: Sequence[float] | None = None,
+    regions: Mapping[str, Sequence[int]] | None = None,
 ) -> Evaluation:
     """Score predictions against their truths: classes, or instances and where they are."""
     scores: dict[str, dict[str, float]] = {}
     pictures: list[Picture] = []
-    panoptic = []
+    instances = []
+    counts = np.zeros((len(classes),) * 2, np.int64)
     for name, image, predicted, truth in predictions:
         found, wanted, row = predicted, truth, {}
         if segmenter.target != CLASSES:
-            row = score_instances(predicted, truth)
-            panoptic.append(panoptic_quality(overlaps(predicted, truth)))
+            instances.append(overlaps(predicted, truth))
+            row = score_overlaps(instances[-1])
         if len(classes) == 2:
             found, wanted = (part > 0 for part in (predicted, truth))
         found, wanted = found.astype(np.uint8), wanted.astype(np.uint8)
-        row |= evaluate(found, wanted, classes, tolerance=tolerance, spacing=spacing)
+        row |= evaluate(
+            found, wanted, classes, tolerance=tolerance, spacing=spacing, regions=regions
+        )
         scores[name] = row
+        counts += confusion(found, wanted, len(classes))
         if len(pictures) < PICTURED:
             middle = (len(truth) // 2,) if truth.ndim == 3 else ()
             crop = (*middle, slice(LARGEST), slice(LARGEST))
             pictures.append((name, image[crop], found[crop], wanted[crop]))
         advance()
-    pooled = pool(panoptic) if panoptic else None
-    return Evaluation(scores, summarise(scores), pictures, pooled)
+    pooled = score_overlaps(join_overlaps(instances)) if instances else {}
+    pooled |= pooled_overlaps(counts, classes, regions)
+    names = (*classes, *(regions or {}))
+    return Evaluation(scores, summarise(scores), pictures, pooled, names)
 
 
 def predict_folder(

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,28 +15,37 @@ from phasegen.files import make_folder, written_whole
 from phasegen.store import open_store
 from segtrain import report
 from segtrain.evaluate import Evaluation
+from segtrain.metrics import Comparison, Summary
 from segtrain.predict import Segmenter
 
 HEADLINE = ("pq", "sq", "rq", "iou", "dice", "bf1", "hd95", "miou")
 """What is shown of every image; the files hold all scores."""
 
 
+Compared = tuple[str, Mapping[str, Comparison]]
+"""Name of another model, and by how much this one is above it, by metric."""
+
+
 def write_evaluation(
-    out: Path, evaluation: Evaluation, segmenter: Segmenter, tolerance: float
+    out: Path,
+    evaluation: Evaluation,
+    segmenter: Segmenter,
+    tolerance: float,
+    against: Compared | None = None,
 ) -> Path:
     """Write ``metrics.json``, ``metrics.csv`` and ``report.html`` to a folder; returns the last."""
     make_folder(out)
-    summary = {
-        name: {"mean": s.mean, "low": s.low, "high": s.high, "images": s.images}
-        for name, s in evaluation.summary.items()
-    }
     content = {
         "tolerance": tolerance,
-        "summary": summary,
-        "pooled": _pooled(evaluation),
+        "unit": evaluation.unit,
+        "summary": {name: vars(one) for name, one in evaluation.summary.items()},
+        "pooled": evaluation.pooled,
         "images": evaluation.scores,
         "sources": segmenter.sources,
     }
+    if against:
+        differences = {name: vars(c.difference) | {"p": c.p} for name, c in against[1].items()}
+        content["against"] = {"model": against[0], "difference": differences}
     _write(out / "metrics.json", json.dumps(_finite(content), indent=1))
     text = io.StringIO()
     writer = csv.writer(text)
@@ -46,7 +54,15 @@ def write_evaluation(
     _write(out / "metrics.csv", text.getvalue())
     blocks = [
         report.heading("Scores"),
-        report.table(*score_table(evaluation, tolerance), caption="Mean [95 % bootstrap interval]"),
+        report.table(
+            *score_table(evaluation, tolerance),
+            caption="Mean over the images [95 % bootstrap interval], and all images taken for one.",
+        ),
+        report.table(
+            *class_table(evaluation, tolerance),
+            caption="Means over the images; their intervals are in metrics.json.",
+        ),
+        *_comparison(evaluation, tolerance, against),
         report.heading("What the model has seen"),
         *(report.paragraph(describe(source)) for source in segmenter.sources),
         *_journey(segmenter, evaluation),
@@ -78,8 +94,68 @@ def image_table(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:
     return ["image", *shown], rows
 
 
+def class_table(evaluation: Evaluation, tolerance: float) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the table of every class and region."""
+    scores = ("iou", "dice", "bf1", "hd95")
+    rows = [
+        [name, *_cells(evaluation.summary[f"{score}_{name}"].mean for score in scores)]
+        for name in evaluation.classes
+    ]
+    header = ["class", "IoU", "Dice", f"boundary F1, {tolerance:g} px", f"HD95, {evaluation.unit}"]
+    return header, rows
+
+
+def comparison_table(
+    evaluation: Evaluation, tolerance: float, against: Compared
+) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the table of differences between two models, image by image."""
+    words = _words(evaluation, tolerance)
+    rows = [
+        [
+            words[name],
+            _signed(one.difference),
+            f"{one.p:.2g}",
+            str(one.difference.images),
+        ]
+        for name, one in against[1].items()
+        if name in words
+    ]
+    return ["this model less the other", "mean [95 % interval]", "p (Wilcoxon)", "images"], rows
+
+
 def score_table(evaluation: Evaluation, tolerance: float) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of the table of mean scores, in words."""
+    """Header and rows of the table of mean and pooled scores, in words."""
+    words = _words(evaluation, tolerance)
+    rows = [
+        [
+            words[name],
+            str(summary),
+            *_cells([evaluation.pooled.get(name, np.nan)]),
+        ]
+        for name, summary in evaluation.summary.items()
+        if name in words
+    ]
+    return ["metric", "mean [95 % interval]", "all images as one"], rows
+
+
+def _signed(difference: Summary) -> str:
+    interval = f" [{difference.low:+.3f}, {difference.high:+.3f}]"
+    return f"{difference.mean:+.3f}{'' if np.isnan(difference.low) else interval}"
+
+
+def _comparison(evaluation: Evaluation, tolerance: float, against: Compared | None) -> list[str]:
+    if against is None:
+        return []
+    caption = (
+        f"Against {against[0]}: mean difference over the images [95 % bootstrap interval], and "
+        "the p-value of Wilcoxon's signed-rank test. Many scores are many tests."
+    )
+    rows = comparison_table(evaluation, tolerance, against)
+    return [report.heading("Two models, image by image"), report.table(*rows, caption=caption)]
+
+
+def _words(evaluation: Evaluation, tolerance: float) -> dict[str, str]:
+    """What the scores that tables show are called."""
     words = {
         "pq": "panoptic quality (PQ)",
         "sq": "segmentation quality (SQ)",
@@ -96,18 +172,10 @@ def score_table(evaluation: Evaluation, tolerance: float) -> tuple[list[str], li
         "precision": "precision",
         "recall": "recall",
         "biou": "boundary IoU",
-        "hd95": "95 % Hausdorff distance",
-        "assd": "average surface distance",
+        "hd95": f"95 % Hausdorff distance, {evaluation.unit}",
+        "assd": f"average surface distance, {evaluation.unit}",
     }
-    rows = [
-        [words.get(name, re.sub("^iou_", "IoU of ", name)), str(summary)]
-        for name, summary in evaluation.summary.items()
-        if name in words or name.startswith("iou_")
-    ]
-    if evaluation.pooled:
-        pooled = " / ".join(f"{value:.3f}" for value in _pooled(evaluation).values())
-        rows.append(["PQ / SQ / RQ, all images pooled", pooled])
-    return ["metric", "mean [95 % interval]"], rows
+    return words | {f"iou_{name}": f"IoU of {name}" for name in evaluation.classes}
 
 
 def describe(source: Mapping[str, Any]) -> str:
@@ -124,11 +192,6 @@ def describe(source: Mapping[str, Any]) -> str:
     ]
     origin = f", {', '.join(chain)}" if chain else ""
     return f"{source['path']}: {source['samples']} images ({source['kind']}{origin}), {labels}."
-
-
-def _pooled(evaluation: Evaluation) -> dict[str, float]:
-    panoptic = evaluation.pooled
-    return {"pq": panoptic.pq, "sq": panoptic.sq, "rq": panoptic.rq} if panoptic else {}
 
 
 def _journey(segmenter: Segmenter, evaluation: Evaluation) -> list[str]:

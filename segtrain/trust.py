@@ -129,6 +129,23 @@ class Trust:
         return ", ".join(unsure + ["unlike the training"] * (self.strangeness > STRANGE))
 
 
+def require_kin(segmenter: Segmenter, witnesses: Sequence[Segmenter] = ()) -> None:
+    """Refuse models that cannot be judged, or cannot be witnesses.
+
+    Raises
+    ------
+    InputError
+        If one is not of classes in grey images, or a witness of other classes.
+    """
+    for one in (segmenter, *witnesses):
+        if (one.target, one.axes, one.channels) != (CLASSES, 2, 1):
+            problem = f"predicts {one.target} of {one.channels} channels and {one.axes} axes"
+            raise InputError("trust", problem, "Use a model of classes for grey images")
+        if one.classes != segmenter.classes:
+            problem = f"knows the classes {', '.join(one.classes)}"
+            raise InputError("trust", problem, f"Use one that knows {', '.join(segmenter.classes)}")
+
+
 def judge(
     segmenter: Segmenter, micrograph: Micrograph, witnesses: Sequence[Segmenter] = ()
 ) -> Trust:
@@ -150,13 +167,7 @@ def judge(
     InputError
         If a segmenter is of another kind, or a witness of other classes.
     """
-    for one in (segmenter, *witnesses):
-        if (one.target, one.axes, one.channels) != (CLASSES, 2, 1):
-            problem = f"predicts {one.target} of {one.channels} channels and {one.axes} axes"
-            raise InputError("trust", problem, "Use a model of classes for grey images")
-        if one.classes != segmenter.classes:
-            problem = f"knows the classes {', '.join(one.classes)}"
-            raise InputError("trust", problem, f"Use one that knows {', '.join(segmenter.classes)}")
+    require_kin(segmenter, witnesses)
     image = segmenter.view.show(micrograph.scene)[None]
     ways = len(PERTURBATIONS) + len(witnesses)
     seen = np.zeros((2 + ways, *image.shape[1:]), np.uint8)

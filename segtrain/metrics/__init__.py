@@ -1,6 +1,6 @@
 """Scores of a segmentation against its truth; `evaluate` gives all of them for one image."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import nan
 from typing import Any
 
@@ -21,14 +21,25 @@ from segtrain.metrics.boundary import (
 from segtrain.metrics.instance import (
     PanopticScore,
     average_precision,
+    join_overlaps,
     overlaps,
     panoptic_quality,
     pool,
     score_instances,
+    score_overlaps,
     seg,
 )
 from segtrain.metrics.nearest import as_spacing
-from segtrain.metrics.overlap import Overlap, class_iou, class_overlaps, dice, iou, overlap
+from segtrain.metrics.overlap import (
+    Overlap,
+    class_iou,
+    class_overlaps,
+    confusion,
+    dice,
+    iou,
+    overlap,
+    overlaps_of_counts,
+)
 from segtrain.metrics.surface import SurfaceScore, surface_scores
 
 __all__ = [
@@ -45,15 +56,20 @@ __all__ = [
     "class_iou",
     "class_overlaps",
     "compare",
+    "confusion",
     "dice",
     "evaluate",
     "inner_boundary",
     "iou",
+    "join_overlaps",
     "overlap",
     "overlaps",
+    "overlaps_of_counts",
     "panoptic_quality",
     "pool",
+    "pooled_overlaps",
     "score_instances",
+    "score_overlaps",
     "seg",
     "summarise",
     "surface_scores",
@@ -73,6 +89,7 @@ def evaluate(
     *,
     tolerance: float = 2.0,
     spacing: Sequence[float] | None = None,
+    regions: Mapping[str, Sequence[int]] | None = None,
 ) -> dict[str, float]:
     """Score one predicted class-index mask.
 
@@ -90,6 +107,8 @@ def evaluate(
         the finest axis.
     spacing : sequence of float, optional
         Distance of pixels along every axis; 1 if left out.
+    regions : mapping of str to sequence of int, optional
+        Unions of classes that are scored as classes are, by name.
 
     Returns
     -------
@@ -112,17 +131,21 @@ def evaluate(
         - ``dice_``, ``precision_``, ``recall_``, ``bf1_``, ``biou_``, ``hd_``, ``hd95_`` and
           ``assd_<class>``: the same of each class, all classes of one score together; NaN if the
           class occurs in neither mask.
+        - ``iou_``, ``dice_``, ``precision_``, ``recall_``, ``bf1_``, ``biou_``, ``hd_``, ``hd95_``
+          and ``assd_<region>``: the same of each region.
 
     Raises
     ------
     ValueError
         If the shapes differ, the spacing does not fit them, a label has no name in `classes`, or a
-        class is called "diag", so that ``bf1_diag`` would mean two things.
+        class or region is called "diag", so that ``bf1_diag`` would mean two things.
     """
-    if "diag" in classes:
+    regions = regions or {}
+    if "diag" in (*classes, *regions):
         raise ValueError('a class cannot be called "diag": the score bf1_diag is another')
     spacing = as_spacing(spacing, truth.ndim)
-    per_label = class_overlaps(prediction, truth, len(classes))
+    counts = confusion(prediction, truth, len(classes))
+    per_label = overlaps_of_counts(counts)
     per_class = per_label.iou
     whole = overlap(prediction, truth)
     near, far = tolerance * min(spacing), DIAGONAL_FRACTION * diagonal(truth.shape, spacing)
@@ -136,7 +159,7 @@ def evaluate(
         else _outlines(prediction == label, truth == label, (near, far), spacing)[0]
         for label in range(len(classes))
     ]
-    return {
+    rows = {
         "iou": whole.iou,
         "dice": whole.dice,
         "bf1": shape["bf1"],
@@ -155,6 +178,49 @@ def evaluate(
             for key, value in _named(score, classes, [shape[score] for shape in shapes]).items()
         },
     }
+    for name, members in regions.items():
+        shares = overlaps_of_counts(counts, [members])
+        region = dict.fromkeys(SHAPES, nan)
+        if not np.isnan(shares.iou[0]):
+            parts = np.isin(prediction, members), np.isin(truth, members)
+            region, _ = _outlines(*parts, (near, far), spacing)
+        region = {key: float(value[0]) for key, value in shares._asdict().items()} | region
+        rows |= {f"{score}_{name}": value for score, value in region.items()}
+    return rows
+
+
+def pooled_overlaps(
+    counts: NDArray[np.int64],
+    classes: Sequence[str],
+    regions: Mapping[str, Sequence[int]] | None = None,
+) -> dict[str, float]:
+    """Overlaps of all pixels of several images, in which large images and objects weigh more.
+
+    Parameters
+    ----------
+    counts : array of int, shape (classes, classes)
+        Sum of their `confusion`.
+    classes, regions
+        As `evaluate` has them.
+
+    Returns
+    -------
+    dict of str to float
+        ``iou`` and ``dice`` of the foreground, 1 if there is none, and ``iou_`` and ``dice_`` of
+        each class and region, NaN for those that do not occur.
+    """
+    groups = {"": range(1, len(classes))}
+    groups |= {f"_{name}": range(k, k + 1) for k, name in enumerate(classes)}
+    members = [*groups.values(), *(regions or {}).values()]
+    names = [*groups, *(f"_{name}" for name in regions or {})]
+    shares = overlaps_of_counts(counts, members)
+    result = {
+        f"{score}{name}": float(value)
+        for score in ("iou", "dice")
+        for name, value in zip(names, getattr(shares, score), strict=True)
+    }
+    empty = not (counts.sum() - counts[0, 0])
+    return result | ({"iou": 1.0, "dice": 1.0} if empty else {})
 
 
 def _outlines(

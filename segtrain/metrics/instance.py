@@ -207,26 +207,48 @@ def aggregated_jaccard(found: Overlaps) -> float:
     return float(found.shared[best].sum() / either)
 
 
+def join_overlaps(images: Iterable[Overlaps]) -> Overlaps:
+    """Overlaps of several images as if they were parts of one."""
+    parts = [Overlaps(*(np.zeros(shape, np.int64) for shape in ((0,), (0,), (0, 2), (0,))))]
+    parts += images
+    predicted, true = (
+        np.cumsum([0, *(sizes.size for sizes in column)])
+        for column in zip(*((part.predicted, part.true) for part in parts), strict=True)
+    )
+    starts = np.column_stack([predicted, true])
+    return Overlaps(
+        np.concatenate([part.predicted for part in parts]),
+        np.concatenate([part.true for part in parts]),
+        np.concatenate([part.pairs + start for part, start in zip(parts, starts, strict=False)]),
+        np.concatenate([part.shared for part in parts]),
+    )
+
+
 def score_instances(prediction: NDArray[Any], truth: NDArray[Any]) -> dict[str, float]:
-    """Score one predicted label image.
+    """Score one predicted label image: `score_overlaps` of its `overlaps`.
 
     Parameters
     ----------
     prediction, truth : array of integers
         Label images of one shape, of any dimension; 0 is background.
 
-    Returns
-    -------
-    dict of str to float
-        Always in this order: ``pq``, ``sq``, ``rq``, ``ap50``, ``ap`` (mean over `AP_THRESHOLDS`),
-        ``seg`` (NaN without a true instance), ``aji``.
-
     Raises
     ------
     ValueError
         If the shapes differ, or one is not of integers from 0 up.
     """
-    found = overlaps(prediction, truth)
+    return score_overlaps(overlaps(prediction, truth))
+
+
+def score_overlaps(found: Overlaps) -> dict[str, float]:
+    """All scores of instances, of one image or of several that `join_overlaps` has joined.
+
+    Returns
+    -------
+    dict of str to float
+        Always in this order: ``pq``, ``sq``, ``rq``, ``ap50``, ``ap`` (mean over `AP_THRESHOLDS`),
+        ``seg`` (NaN without a true instance), ``aji``.
+    """
     panoptic = panoptic_quality(found)
     precision = average_precision(found)
     covered = seg(found)

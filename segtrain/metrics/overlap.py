@@ -4,6 +4,7 @@ A pair in which neither segmentation has the class in question agrees perfectly;
 functions score it 1, while the scores of classes call it undefined (see `class_overlaps` for why).
 """
 
+from collections.abc import Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -89,6 +90,17 @@ def class_overlaps(prediction: NDArray[Any], truth: NDArray[Any], classes: int) 
     ValueError
         If the shapes differ or a label is out of range.
     """
+    return overlaps_of_counts(confusion(prediction, truth, classes))
+
+
+def confusion(prediction: NDArray[Any], truth: NDArray[Any], classes: int) -> Counts:
+    """Pixels of each true class, in rows, by the predicted class: (classes, classes).
+
+    Raises
+    ------
+    ValueError
+        As `class_overlaps`.
+    """
     require_same_shape(prediction, truth)
     for name, labels in (("prediction", prediction), ("truth", truth)):
         if labels.size and not 0 <= labels.min() <= labels.max() < classes:
@@ -97,8 +109,31 @@ def class_overlaps(prediction: NDArray[Any], truth: NDArray[Any], classes: int) 
                 f"but {classes} classes allow 0..{classes - 1}"
             )
     pairs = truth.astype(np.intp).ravel() * classes + prediction.ravel()
-    confusion = np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
-    return _scores(np.diagonal(confusion), confusion.sum(axis=0), confusion.sum(axis=1), np.nan)
+    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+
+
+def overlaps_of_counts(counts: Counts, groups: Sequence[Sequence[int]] = ()) -> Overlap[Shares]:
+    """All overlap scores of every class, or of every union of classes, from `confusion`.
+
+    Counts of several images may be added before: the score is then that of all their pixels.
+
+    Parameters
+    ----------
+    counts : array of int, shape (classes, classes)
+        Pixels of each true class, in rows, by the predicted class.
+    groups : sequence of sequences of int
+        The classes of every union; each class by itself if left out.
+
+    Returns
+    -------
+    Overlap of arrays of float, shape (groups,) or (classes,)
+        NaN for what occurs neither in truth nor in prediction.
+    """
+    members = [list(group) for group in groups] or [[label] for label in range(len(counts))]
+    shared = np.array([counts[np.ix_(group, group)].sum() for group in members])
+    predicted = np.array([counts[:, group].sum() for group in members])
+    true = np.array([counts[group].sum() for group in members])
+    return _scores(shared, predicted, true, np.nan)
 
 
 def class_iou(prediction: NDArray[Any], truth: NDArray[Any], classes: int) -> Shares:
