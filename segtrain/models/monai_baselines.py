@@ -6,7 +6,9 @@ Both return one tensor in training mode, too.
 from collections.abc import Sequence
 from importlib.util import find_spec
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.instancenorm import _InstanceNorm
 
 from phasegen.errors import InputError
 
@@ -57,8 +59,9 @@ def swin_unetr(
     """Swin-UNETR (Hatamizadeh et al., BrainLes 2021), with the first of `widths` at its finest.
 
     That number is rounded up to a multiple of 12, for the heads of attention; every coarser level
-    has twice as many. Sides must be multiples of 32. With `checkpointing` the encoder is computed
-    again in the backward pass instead of stored.
+    has twice as many. Sides must be multiples of 32; where all are 32, the coarsest level is a
+    single pixel, which normalisation makes 0. With `checkpointing` the encoder is computed again in
+    the backward pass instead of stored.
 
     Raises
     ------
@@ -75,9 +78,21 @@ def swin_unetr(
         spatial_dims=axes,
         use_checkpoint=checkpointing,
     )
+    for parent in list(network.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, _InstanceNorm):
+                setattr(parent, name, InstanceNorm())
     # Two blocks of attention on each of four levels, across a whole window each.
     halo = 2 * (WINDOW - 1) * (2 + 4 + 8 + 16)
     return _described(network, multiple=32, halo=halo)
+
+
+class InstanceNorm(nn.Module):
+    """Instance normalisation that takes a single pixel, too, and makes it 0."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalised features (B, C, [Z,] Y, X)."""
+        return torch.instance_norm(x, None, None, None, None, True, 0.0, 1e-5, True)
 
 
 def require(network: str, *modules: str) -> None:

@@ -13,7 +13,7 @@ from segtrain.config import Training
 from segtrain.losses.diffusion import DeepSupervision
 from segtrain.losses.overlap import cross_entropy_dice
 from segtrain.models.es_unet import ESUNet
-from segtrain.models.monai_baselines import require, swin_unetr, vnet
+from segtrain.models.monai_baselines import InstanceNorm, require, swin_unetr, vnet
 from segtrain.models.pde3d_unet import PDE3DUNet
 from segtrain.models.pde_layer import PDELayer
 from segtrain.models.unet3d import UNet3D
@@ -247,12 +247,19 @@ def test_vnet(axes):
         vnet(3, 2, (4, 8), axes)
 
 
+def test_instance_normalisation_of_a_single_pixel():
+    x = torch.randn(2, 3, 4, 4)
+    torch.testing.assert_close(InstanceNorm()(x), torch.nn.InstanceNorm2d(3)(x))
+    assert (InstanceNorm()(x[..., :1, :1]) == 0).all()
+
+
 @pytest.mark.parametrize("axes", [2, 3])
 def test_swin_unetr(axes):
     pytest.importorskip("monai")
     pytest.importorskip("einops")
     network = swin_unetr(4, 3, (16, 32), axes).eval()
     assert network.multiple == 32
+    assert network(torch.zeros(1, 4, *[32] * axes)).shape == (1, 3, *[32] * axes)
     assert network(torch.zeros(1, 4, 64, *[32] * (axes - 1))).shape[1:3] == (3, 64)
     assert (
         swin_unetr(1, 2, (12,), axes, checkpointing=True)
