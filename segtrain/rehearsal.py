@@ -1,6 +1,5 @@
 """A few real steps before a training: what it takes, and where the time goes. Nothing is kept."""
 
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -47,7 +46,7 @@ class Rehearsal:
     total : float
         Seconds for all steps, those of self-training included and validations left out.
     memory : int
-        Peak of the device so far (CUDA), or of this process, bytes.
+        Peak of the device so far (CUDA), or of this process, bytes; 0 if that is not known.
     """
 
     cost: Cost
@@ -73,7 +72,8 @@ def rehearse(config: Training) -> Rehearsal:
     run = pupil.run
     data = run.data
     take_step(pupil, 0)
-    steps = [step % config.steps for step in range(TRIED)]
+    # In the order of a training, whose batches are drawn ahead.
+    steps = [step % config.steps for step in range(1, TRIED + 1)]
     # A step returns its loss: a GPU has finished then.
     seconds = median(_seconds(partial(take_step, pupil, step)) for step in steps)
     loading = median(_seconds(partial(pupil.phase.batch, step)) for step in steps)
@@ -110,7 +110,7 @@ def trace(config: Training, out: Path) -> tuple[str, Path]:
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * cuda
     with profile(activities=activities) as found:
         for step in range(PROFILED):
-            take_step(pupil, step % config.steps)
+            take_step(pupil, (step + 1) % config.steps)
     make_folder(out)
     with written_whole(out / TRACE) as partial:
         found.export_chrome_trace(str(partial))
@@ -130,6 +130,10 @@ def _seconds(function: Callable[[], object]) -> float:
 
 
 def _resident() -> int:
-    """Peak memory of this process so far, bytes."""
+    """Peak memory of this process so far, bytes; 0 where the system does not tell (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak

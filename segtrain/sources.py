@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 
@@ -136,8 +137,9 @@ def open_source(
         As the format's reader does.
     """
     sides = (patch,) * axes if axes and isinstance(patch, int) else patch
-    # Of a store elsewhere, s3://..., the colon is no format's.
-    if ":" in text and not is_url(text):
+    # Of a store elsewhere, s3://..., or on a drive, C:..., the colon is no format's.
+    drive = PureWindowsPath(text).drive or Path(text).exists()
+    if ":" in text and not is_url(text) and not drive:
         return open_format(text, sides)
     return from_store(text, sides, instances)
 

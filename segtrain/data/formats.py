@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ def _volumes(layout: Callable[[Path], Layout]) -> Callable[..., Source]:
         seed: int = 0,
         spacing: Sequence[float] | None = None,
         middle_slice: bool = False,
+        cache: Path | None = None,
     ) -> Source:
         return from_volumes(
             layout(path),
@@ -34,6 +36,7 @@ def _volumes(layout: Callable[[Path], Layout]) -> Callable[..., Source]:
             seed=seed,
             spacing=spacing,
             middle_slice=middle_slice,
+            cache=cache,
         )
 
     return read
@@ -71,6 +74,7 @@ def _truth(text: str) -> bool:
 
 OPTIONS: dict[str, tuple[Callable[[str], Any], str]] = {
     "annotations": (str, "a path below the folder"),
+    "cache": (Path, "a folder"),
     "classes": (_words, "names such as matrix:oxide"),
     "cells": (_words, "names such as MCF7:BT474"),
     "middle_slice": (_truth, "true or false"),
@@ -97,13 +101,18 @@ def open_format(text: str, patch: int | Sequence[int]) -> Source:
     name, _, rest = text.partition(":")
     if name not in READERS:
         raise InputError(text, f"{name!r} is no known format", _near(name, READERS))
-    path, *given = rest.split(",")
+    words = rest.split(",")
+    # What exists is the path, however many commas it has.
+    known_paths = (k for k in range(len(words), 0, -1) if os.path.exists(",".join(words[:k])))
+    end = next(known_paths, 1)
+    path, given = ",".join(words[:end]), words[end:]
     known = list(inspect.signature(READERS[name]).parameters)[2:]
     options = {}
     for one in given:
         option, _, value = one.partition("=")
         if option not in known:
-            raise InputError(text, f"{name} has no option {option!r}", _near(option, known))
+            remedy = _near(option, known) if "=" in one else "Give a path that exists, then options"
+            raise InputError(text, f"{name} has no option {option!r}", remedy)
         read, looks = OPTIONS[option]
         try:
             options[option] = read(value)

@@ -130,3 +130,11 @@ def test_a_store_elsewhere_is_no_format(monkeypatch):
     monkeypatch.setattr(sources, "open_format", lambda text, _: f"format {text}")
     assert sources.open_source("s3://bucket/a.zarr", 32, False) == "s3://bucket/a.zarr"
     assert sources.open_source("folder:few", 32, False) == "format folder:few"
+
+
+@pytest.mark.parametrize("text", [r"C:\data\a.zarr", "c:/data/a.zarr", "run:2.zarr"])
+def test_a_colon_in_a_path_names_no_format(monkeypatch, tmp_path, text):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run:2.zarr").mkdir()
+    monkeypatch.setattr(sources, "from_store", lambda path, *_: str(path))
+    assert sources.open_source(text, 32, False) == text

@@ -63,6 +63,7 @@ def test_values_of_options(option, text, value):
         ("msd:/a,seed=x", "seed is 'x'. Give a whole number"),
         ("msd:/a,spacing=1:", "spacing is '1:'. Give sizes such as"),
         ("msd:/a,spacing", "spacing is ''. Give sizes such as"),
+        ("folder:b,c", "folder has no option 'c'. Give a path that exists, then options"),
     ],
 )
 def test_text_that_names_nothing(text, problem):
@@ -70,3 +71,11 @@ def test_text_that_names_nothing(text, problem):
         open_format(text, 32)
     assert str(error.value).startswith(f"{text}: ")
     assert problem in str(error.value)
+
+
+@pytest.mark.parametrize("options", ["", ",part=all", ",part=all,spacing=1:1:1"])
+def test_folders_may_have_commas(tmp_path, options):
+    folder = tmp_path / "a,part=test" / "b,c"
+    folder.mkdir(parents=True)
+    volumes(folder)
+    assert open_format(f"folder-instances:{folder}{options}", 4).count == 1
