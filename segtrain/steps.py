@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from segtrain.losses.pde import Regularised
 from segtrain.predict import layout
 from segtrain.schedules import rate
 from segtrain.sources import Data
+
+AHEAD = 2
+"""Batches that are drawn while the network still learns from another."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +52,37 @@ class Run:
     """Parts of the network that stay as they are, statistics of normalisation included."""
 
 
+class Ahead:
+    """The batches of a phase, of which the next ones are drawn while the network learns.
+
+    A batch is a function of its step alone, so it is the same whoever draws it and when. One
+    thread draws, by turns. It ends with the last reference to this, also after an exception, and
+    what it raises is raised by the step that needs the batch.
+
+    Parameters
+    ----------
+    batch : callable
+        ``batch(step)``.
+    steps : int
+        Steps of the phase: nothing beyond is drawn ahead.
+    """
+
+    def __init__(self, batch: Callable[[int], Batch], steps: int) -> None:
+        self._batch, self._steps = batch, steps
+        self._pool = ThreadPoolExecutor(1, "batches")
+        self._drawn: dict[int, Future[Batch]] = {}
+
+    def __call__(self, step: int) -> Batch:
+        """The batch after `step` steps."""
+        wanted = [step, *range(step + 1, min(step + 1 + AHEAD, self._steps))]
+        for other in self._drawn.keys() - set(wanted):
+            self._drawn.pop(other).cancel()
+        for one in wanted:
+            if one not in self._drawn:
+                self._drawn[one] = self._pool.submit(self._batch, one)
+        return self._drawn.pop(step).result()
+
+
 @dataclass(frozen=True, eq=False)
 class Learner:
     """What one phase moves.
@@ -60,6 +95,8 @@ class Learner:
         What is validated and kept: the mean over the latest steps, or the network that learns.
     learning : list of Parameter
         Those that are not frozen.
+    batch : callable
+        The batches of the phase, drawn ahead.
     """
 
     run: Run
@@ -69,6 +106,7 @@ class Learner:
     learning: list[nn.Parameter]
     optimiser: torch.optim.Optimizer
     course: torch.optim.lr_scheduler.LRScheduler
+    batch: Callable[[int], Batch]
 
     def state(self) -> dict[str, Any]:
         """What it takes to go on."""
@@ -99,7 +137,8 @@ def learner(run: Run, phase: Phase) -> Learner:
     )
     forward = torch.compile(network) if config.compile else network
     kept = copy.deepcopy(network) if config.ema else network
-    return Learner(run, phase, forward, kept, learning, optimiser, course)
+    batch = Ahead(phase.batch, phase.steps)
+    return Learner(run, phase, forward, kept, learning, optimiser, course, batch)
 
 
 def take_step(learner: Learner, step: int) -> float:
@@ -114,7 +153,7 @@ def take_step(learner: Learner, step: int) -> float:
     run.network.train()
     for part in run.frozen:
         part.eval()
-    batch = tuple(part.to(run.device) for part in phase.batch(step))
+    batch = tuple(part.to(run.device) for part in learner.batch(step))
     # Self-training goes on from a network whose prior has its weight already.
     criterion = loss_at(config, 1.0 if phase.before else step / phase.steps)
     loss: Tensor | None = None

@@ -11,13 +11,16 @@ How outlines become one number for every pixel:
   one with more cells, since some are unfinished, and the first of equals.
 - An image without any annotation is left out; the record counts them. Regions that are annotated
   as a crowd (``iscrowd``) have weight 0.
+- An annotation without an outline (``segmentation`` missing or empty) is refused: its cell would be
+  learned as background.
 """
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +36,14 @@ from segtrain.data.source import Labelled, Source, standardise
 
 Region = tuple[NDArray[np.intp], NDArray[np.intp]]
 """Rows and columns of the pixels of an instance."""
+
+
+class Drawn(NamedTuple):
+    """An annotation: polygons (n, 2) of x and y or run lengths, its area, whether it is a crowd."""
+
+    outline: list[NDArray[np.float64]] | Mapping[str, Any]
+    area: float | None
+    crowd: bool
 
 
 def from_livecell(
@@ -64,8 +75,9 @@ def from_livecell(
     Raises
     ------
     InputError
-        If the COCO file is missing, not unique or damaged, a cell type is not in it, no image is
-        annotated, or an image is missing or of another size than stated.
+        If the COCO file is missing, not unique or damaged, an annotation cannot be drawn, a cell
+        type is not in it, no image is annotated, or an image is missing or of another size than
+        stated.
     """
     source = _coco_file(path, part, annotations)
     images, outlines = _read_coco(source)
@@ -79,6 +91,8 @@ def from_livecell(
     names = sorted(name for name in chosen if outlines[name])
     if not names:
         raise InputError(source, "annotates no image", "Give a file with annotations")
+    # What is damaged is refused now, not in the middle of a training.
+    drawn = {name: [_checked(one, source) for one in outlines[name]] for name in names}
     stored = {one.name: one for one in sorted(path.rglob("*"), reverse=True) if _is_image(one)}
     if missing := [name for name in names if name not in stored]:
         problem = f"annotates {missing[0]} and {len(missing) - 1} more images that are not there"
@@ -94,7 +108,7 @@ def from_livecell(
             found, stated = (" x ".join(map(str, one)) for one in (image.shape, images[name]))
             problem = f"is {found} pixels, {stated} in {source.name}"
             raise InputError(stored[name], problem, "Give the image that was annotated")
-        mask, weight = draw_outlines(outlines[name], images[name], source)
+        mask, weight = draw_outlines(drawn[name], images[name], source)
         return Labelled(standardise(image)[None], mask, weight)
 
     record: dict[str, Any] = {
@@ -111,7 +125,7 @@ def from_livecell(
 
 
 def draw_outlines(
-    outlines: Sequence[Mapping[str, Any]], shape: tuple[int, int], source: Path
+    outlines: Sequence[Mapping[str, Any] | Drawn], shape: tuple[int, int], source: Path
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """COCO annotations of one image as instance numbers, 1 for the first of them, and weights.
 
@@ -119,31 +133,75 @@ def draw_outlines(
 
     Parameters
     ----------
-    outlines : sequence of mapping
-        ``segmentation`` (polygons, or uncompressed run lengths), ``area``, ``iscrowd``.
+    outlines : sequence of mapping or Drawn
+        ``segmentation`` (polygons, or uncompressed run lengths), ``area`` (that of the drawn pixels
+        if it is not stated), ``iscrowd``.
     shape : tuple of int
         Shape (Y, X) of the image.
     source : Path
         The file that errors name.
+
+    Raises
+    ------
+    InputError
+        If an annotation has no outline or area, or one that cannot be drawn.
     """
     mask, weight = np.zeros(shape, np.int32), np.ones(shape, np.float32)
-    order = sorted(range(len(outlines)), key=lambda k: -float(outlines[k].get("area", 0)))
-    for k in order:
-        segmentation = outlines[k]["segmentation"]
-        if isinstance(segmentation, Mapping):
-            region = _run_lengths(segmentation, shape, source)
+    checked = [_checked(one, source) for one in outlines]
+    regions = [
+        _run_lengths(one.outline, shape, source)
+        if isinstance(one.outline, Mapping)
+        else _polygons(one.outline, shape)
+        for one in checked
+    ]
+    areas = [
+        len(region[0]) if one.area is None else one.area
+        for one, region in zip(checked, regions, strict=True)
+    ]
+    for k in sorted(range(len(checked)), key=lambda k: -areas[k]):
+        if checked[k].crowd:
+            weight[regions[k]] = 0
         else:
-            region = _polygons(segmentation, shape)
-        if outlines[k].get("iscrowd"):
-            weight[region] = 0
-        else:
-            mask[region] = k + 1
+            mask[regions[k]] = k + 1
     weight[mask > 0] = 1
     return mask, weight
 
 
-def _polygons(parts: Sequence[Sequence[float]], shape: tuple[int, int]) -> Region:
-    corners = [np.asarray(part, float).reshape(-1, 2) for part in parts]
+def _checked(annotation: Mapping[str, Any] | Drawn, source: Path) -> Drawn:
+    """An annotation as numbers that can be drawn.
+
+    Raises
+    ------
+    InputError
+        If it is damaged.
+    """
+    if isinstance(annotation, Drawn):
+        return annotation
+    problem, given = "", annotation.get("segmentation")
+    area = annotation.get("area")
+    outline: Any = given
+    if not given:
+        problem = "has no outline"
+    elif not isinstance(given, Mapping):
+        try:
+            outline = [np.asarray(part, float).reshape(-1, 2) for part in given]
+        except (TypeError, ValueError):
+            outline = []
+        if not outline or not all(part.size and np.isfinite(part).all() for part in outline):
+            problem = "has an outline that is no list of polygons [x, y, x, y, ...]"
+    try:
+        area = None if area is None else float(area)
+    except (TypeError, ValueError):
+        area = math.nan
+    if area is not None and not 0 <= area < math.inf:
+        problem = f"has the area {annotation['area']!r}"
+    if problem:
+        name = f"holds the annotation {annotation.get('id', 'without id')}, which {problem}"
+        raise InputError(source, name, "Correct it in the file, or leave it out")
+    return Drawn(outline, area, bool(annotation.get("iscrowd")))
+
+
+def _polygons(corners: Sequence[NDArray[np.float64]], shape: tuple[int, int]) -> Region:
     drawn = [polygon(one[:, 1] - 0.5, one[:, 0] - 0.5, shape) for one in corners]
     rows, columns = (np.concatenate(one) for one in zip(*drawn, strict=True))
     if not len(rows):
@@ -156,11 +214,15 @@ def _polygons(parts: Sequence[Sequence[float]], shape: tuple[int, int]) -> Regio
 
 def _run_lengths(segmentation: Mapping[str, Any], shape: tuple[int, int], source: Path) -> Region:
     """Runs of background and region in turn, down the columns."""
-    counts = segmentation["counts"]
+    counts = segmentation.get("counts", ())
     if isinstance(counts, str):
         remedy = "Decode them with pycocotools.mask, or give polygons"
         raise InputError(source, "holds compressed run lengths", remedy)
-    values = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
+    try:
+        values = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
+    except (TypeError, ValueError):
+        remedy = "Export the annotations again"
+        raise InputError(source, f"holds the run lengths {counts!r:.60}", remedy) from None
     if values.size != shape[0] * shape[1]:
         problem = f"has run lengths of {values.size} pixels for {shape[0]} x {shape[1]}"
         raise InputError(source, problem, "Export the annotations again")

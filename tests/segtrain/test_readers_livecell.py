@@ -226,3 +226,58 @@ def test_published_cells(part):
     train = from_livecell(path, 256)
     both = [from_livecell(path, 256, cells=(cell,)) for cell in ("MCF7", "BT474")]
     assert sum(one.count for one in both) == train.count == 8
+
+
+SQUARE = square(5, 5, 4)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"segmentation": []}, "has no outline"),
+        ({"segmentation": None}, "has no outline"),
+        ({"segmentation": [[]]}, "has an outline that is no list of polygons"),
+        ({"segmentation": [SQUARE[:-1]]}, "no list of polygons"),
+        ({"segmentation": SQUARE}, "no list of polygons"),
+        ({"segmentation": [[*SQUARE[:-1], float("nan")]]}, "no list of polygons"),
+        ({"segmentation": [[*SQUARE[:-1], "a"]]}, "no list of polygons"),
+        ({"segmentation": [[*SQUARE[:-1], None]]}, "no list of polygons"),
+        ({"segmentation": 3}, "no list of polygons"),
+        ({"area": "large"}, "has the area 'large'"),
+        ({"area": float("nan")}, "has the area nan"),
+        ({"area": -1}, "has the area -1"),
+        ({"area": [4]}, r"has the area \[4\]"),
+    ],
+)
+def test_annotations_that_cannot_be_drawn_are_named_at_once(tmp_path, change, problem):
+    data_set(tmp_path, [annotation(0, (20, 20, 4)), annotation(0, (5, 5, 4)) | change])
+    with pytest.raises(
+        InputError, match=rf"train\.json: holds the annotation 1, which .*{problem}"
+    ):
+        from_livecell(tmp_path, 32)
+
+
+def test_annotations_without_a_key(tmp_path):
+    bare = annotation(0, (5, 5, 4))
+    del bare["segmentation"]
+    data_set(tmp_path, [bare])
+    with pytest.raises(InputError, match="holds the annotation 0, which has no outline"):
+        from_livecell(tmp_path, 32)
+
+
+@pytest.mark.parametrize("area", [{"area": None}, {}])
+def test_an_area_that_is_not_stated_is_that_of_the_pixels(area):
+    small, large = annotation(0, (10, 10, 4)), annotation(0, (8, 8, 10))
+    del small["area"]
+    mask, _ = draw_outlines([small | area, large], SHAPE, "a.json")
+    assert [(mask == k).sum() for k in (1, 2)] == [16, 84]
+    del large["area"]
+    mask, _ = draw_outlines([annotation(0, (10, 10, 4)), large | area], SHAPE, "a.json")
+    assert [(mask == k).sum() for k in (1, 2)] == [16, 84]
+
+
+@pytest.mark.parametrize("counts", [[2, -1], ["a", 2], None, 5])
+def test_run_lengths_that_are_no_lengths(counts):
+    outline = {"segmentation": {"counts": counts, "size": SHAPE}, "area": 3}
+    with pytest.raises(InputError, match=r"a\.json: holds the run lengths"):
+        draw_outlines([outline], SHAPE, "a.json")
