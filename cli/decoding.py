@@ -1,14 +1,21 @@
 """The option ``--decode``: how instances are found in a field, for this command alone."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 
 from phasegen.errors import InputError
 from segtrain.config import CLASSES
-from segtrain.decode import Decoding
 from segtrain.predict import Segmenter
+
+KINDS: dict[str, type[int] | type[float]] = {
+    "epsilon": float,
+    "h": float,
+    "min_size": int,
+    "max_hole": int,
+}
+"""The parameters of `segtrain.decode.Decoding`."""
 
 Decode = Annotated[
     str | None,
@@ -32,13 +39,12 @@ def with_decoding(segmenter: Segmenter, text: str | None) -> Segmenter:
     option = f"--decode {text}"
     if segmenter.target == CLASSES:
         raise InputError(option, "is for fields, the model predicts classes", "Leave it out")
-    known = {one.name: type(one.default) for one in fields(Decoding)}
     changes: dict[str, Any] = {}
     for part in text.split(","):
         name, _, value = part.partition("=")
         try:
-            changes[name] = known[name](value)
+            changes[name] = KINDS[name](value)
         except (KeyError, ValueError):
-            remedy = f"Give numbers for some of {', '.join(known)}: h=0.2,min_size=20"
+            remedy = f"Give numbers for some of {', '.join(KINDS)}: h=0.2,min_size=20"
             raise InputError(option, f"has {part!r}", remedy) from None
     return replace(segmenter, decoding=replace(segmenter.decoding, **changes))

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from cli import common
+from segtrain.decode import Decoding
 from segtrain.predict import load_segmenter
 from segtrain.sources import open_source
 from segtrain.tune import EPSILONS, HEIGHTS, held_out, tune, write_decoding
@@ -27,19 +28,22 @@ def tune_decode(
     ] = None,
     epsilon: Annotated[
         list[float] | None,
-        typer.Option(min=0, max=1, help="Background level to try; repeatable [default: a grid]."),
+        typer.Option(help="Background level to try; repeatable [default: a grid]."),
     ] = None,
     h: Annotated[
         list[float] | None,
-        typer.Option(min=0, max=1, help="Depth of basins to try; repeatable [default: a grid]."),
+        typer.Option(help="Depth of basins to try; repeatable [default: a grid]."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Choose epsilon and h of a field's watershed by the panoptic quality on validation data.
 
-    The quality is that of all images pooled. Of equal ones the smaller epsilon wins, then the
-    smaller h.
+    The quality is that of all images pooled. Training has chosen among few decodings already; that
+    of the checkpoint is tried as well, and stays unless another one is better. Of others that are
+    equal the smaller epsilon wins, then the smaller h.
     """
+    # What is out of range is refused before an image is opened.
+    _ = [*(Decoding(epsilon=one) for one in epsilon or ()), *(Decoding(h=one) for one in h or ())]
     segmenter = load_segmenter(checkpoint, device)
     if data is None:
         source, indices = held_out(checkpoint)
@@ -55,7 +59,7 @@ def tune_decode(
             heights=h or HEIGHTS,
             advance=advance,
         )
-    write_decoding(checkpoint, trials[0].decoding)
+    best = trials[0]
     common.table(
         ("epsilon", "h", "PQ", "SQ", "RQ"),
         [
@@ -67,4 +71,12 @@ def tune_decode(
             for one, score in ((trial.decoding, trial.score) for trial in trials[:SHOWN])
         ],
     )
+    if best.decoding == segmenter.decoding:
+        if not best.score.true:
+            reason = "the images hold no instance to choose by"
+        else:
+            reason = "no other is better" if best.score.pq else "none finds an instance"
+        print(f"the checkpoint keeps its decoding: {reason}")
+    else:
+        write_decoding(checkpoint, best.decoding)
     print(checkpoint)

@@ -39,10 +39,11 @@ def tune(
     heights: Sequence[float] = HEIGHTS,
     advance: Callable[[], None] = lambda: None,
 ) -> list[Trial]:
-    """Score every pair of epsilon and h; the best trial comes first.
+    """Score the present decoding and every pair of epsilon and h; the best trial comes first.
 
-    The order is that of the pooled panoptic quality. Of equal ones that with the smaller epsilon
-    comes first, then that with the smaller h.
+    The order is that of the pooled panoptic quality. Of equal ones the present decoding comes
+    first, then that with the smaller epsilon, then that with the smaller h. Data without a true
+    instance, of which it is best to find nothing, prefer none: the present decoding comes first.
 
     Parameters
     ----------
@@ -74,10 +75,9 @@ def tune(
             f"{segmenter.channels} and {segmenter.axes}"
         )
         raise InputError(path, problem, "Give data of the model's kind")
-    grid = [
-        replace(segmenter.decoding, epsilon=epsilon, h=h)
-        for epsilon, h in product(sorted(epsilons), sorted(heights))
-    ]
+    pairs = product(sorted(epsilons), sorted(heights))
+    tried = [replace(segmenter.decoding, epsilon=epsilon, h=h) for epsilon, h in pairs]
+    grid = list(dict.fromkeys([segmenter.decoding, *tried]))
     scores: list[list[PanopticScore]] = [[] for _ in grid]
     for index in range(source.count) if indices is None else indices:
         sample = source.load(index)
@@ -88,7 +88,7 @@ def tune(
             found.append(panoptic_quality(overlaps(labels, sample.mask * known)))
         advance()
     trials = [Trial(one, pool(found)) for one, found in zip(grid, scores, strict=True)]
-    return sorted(trials, key=lambda trial: -trial.score.pq)
+    return sorted(trials, key=lambda trial: -trial.score.pq if trial.score.true else 0.0)
 
 
 def held_out(path: Path) -> tuple[Source, list[int]]:

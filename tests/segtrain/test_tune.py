@@ -45,7 +45,7 @@ def trained(tmp_path):
 
 def test_every_pair_is_scored_as_by_hand_and_the_best_comes_first(tmp_path):
     source = from_label_folders(folder(tmp_path), 16)
-    model = field_model(min_size=3)
+    model = field_model(min_size=3, h=0.05)
     trials = tune(model, source, [0, 2], epsilons=EPSILONS, heights=HEIGHTS)
     expected = {}
     for epsilon in EPSILONS:
@@ -64,15 +64,30 @@ def test_every_pair_is_scored_as_by_hand_and_the_best_comes_first(tmp_path):
     assert values[0] > 0.9
 
 
-def test_of_equal_trials_the_smallest_epsilon_and_h_win(tmp_path):
+def test_of_equal_trials_the_present_one_wins_then_the_smallest_epsilon_and_h():
     labels, _ = discs((64, 64), 0)
     image = np.where(labels > 0, 2.0, -0.5).astype(np.float32)[None]
     sample = Labelled(image, labels.astype(np.int32), np.ones(labels.shape, np.float32))
     source = Source(("b", "i"), 1, lambda _: sample, {"path": "x"}, instances=True)
-    trials = tune(field_model(), source, epsilons=(0.3, 0.1), heights=(0.2, 0.1))
+    model = field_model(epsilon=0.3, h=0.2)
+    trials = tune(model, source, epsilons=(0.3, 0.1), heights=(0.2, 0.1))
     assert [trial.score.pq for trial in trials] == [1.0] * 4
     pairs = [(trial.decoding.epsilon, trial.decoding.h) for trial in trials]
-    assert pairs == [(0.1, 0.1), (0.1, 0.2), (0.3, 0.1), (0.3, 0.2)]
+    assert pairs == [(0.3, 0.2), (0.1, 0.1), (0.1, 0.2), (0.3, 0.1)]
+
+
+@pytest.mark.parametrize("truth", [0, 1])
+def test_what_finds_nothing_or_has_nothing_to_find_prefers_no_decoding(truth):
+    """Without a true instance a decoding that drops everything would be perfect."""
+    labels = np.zeros((64, 64), np.int32)
+    labels[:8, :8] = truth
+    image = np.zeros((1, 64, 64), np.float32)
+    image[0, 40:50, 40:50] = 1.0  # found below 0.4, where no truth is
+    sample = Labelled(image, labels, np.ones(labels.shape, np.float32))
+    source = Source(("b", "i"), 1, lambda _: sample, {"path": "x"}, instances=True)
+    trials = tune(field_model(epsilon=0.2), source, epsilons=(0.1, 0.6), heights=(0.1,))
+    assert trials[0].decoding == Decoding(0.2, 0.1)
+    assert max(trial.score.pq for trial in trials) == 1 - truth
 
 
 def test_finding_more_instances_is_worth_coarser_outlines():
@@ -84,7 +99,8 @@ def test_finding_more_instances_is_worth_coarser_outlines():
         image.astype(np.float32)[None], labels.astype(np.int32), np.ones(labels.shape, np.float32)
     )
     source = Source(("b", "i"), 1, lambda _: sample, {"path": "x"}, instances=True)
-    first, second = tune(field_model(), source, epsilons=(0.1, 0.5), heights=(0.1,))
+    model = field_model(epsilon=0.5)
+    first, second = tune(model, source, epsilons=(0.1,), heights=(0.1,))
     assert (first.decoding.epsilon, first.score.rq, second.score.sq) == (0.1, 1, 1)
     assert first.score.sq < 1
     assert second.score.rq < 1
@@ -98,7 +114,7 @@ def test_pixels_without_weight_do_not_count():
     shown[:, 27:] = 2 * (np.arange(37) % 2)  # rubbish where nobody knows the truth
     sample = Labelled(shown[None], labels.astype(np.int32), weight)
     source = Source(("b", "i"), 1, lambda _: sample, {"path": "x"}, instances=True)
-    (trial,) = tune(field_model(), source, epsilons=(0.1,), heights=(0.1,))
+    (trial,) = tune(field_model(epsilon=0.1), source, epsilons=(0.1,), heights=(0.1,))
     assert trial.score.pq == 1
 
 
@@ -119,6 +135,7 @@ def test_a_written_decoding_is_used_and_nothing_else_changes(trained):
     write_decoding(trained, Decoding(0.02, 0.3, 4, 7))
     after = checkpoint.load(trained, "segtrain")
     assert after.pop("decoding") == {"epsilon": 0.02, "h": 0.3, "min_size": 4, "max_hole": 7}
+    before.pop("decoding")  # what the training has chosen
     weights = before.pop("network"), after.pop("network")
     torch.testing.assert_close(*weights, rtol=0, atol=0)
     assert before == after
@@ -167,18 +184,27 @@ def test_the_command(trained, tmp_path, monkeypatch, capsys):
             common.run(segtrain.app, ["tune-decode", "--checkpoint", str(trained), *args])
         return stop.value.code
 
+    before = load_segmenter(trained).decoding
     given = ("--epsilon", "0.01", "--epsilon", "0.2", "--h", "0.05")
     assert call(*given) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["epsilon", "h", "PQ", "SQ", "RQ"]
-    assert len(lines) == 4
+    kept = lines[-2].startswith("the checkpoint keeps its decoding: n")
+    assert len(lines) == 5 + kept  # the present one is tried as well
     assert lines[-1] == str(trained)
     chosen = load_segmenter(trained).decoding
+    assert kept == (chosen == before)
     assert re.match(rf"{chosen.epsilon:g} +{chosen.h:g} ", lines[1].lstrip())
     best = Trial(Decoding(0.123, 0.321), panoptic_quality(overlaps(*[np.ones((2, 2), int)] * 2)))
     monkeypatch.setattr("cli.tune_decode.tune", lambda *_, **__: [best])
     assert call("--data", f"folder-instances:{tmp_path / 'cells'},part=all") == 0
     assert load_segmenter(trained).decoding == best.decoding
+    content = trained.read_bytes()
+    assert call("--data", f"folder-instances:{tmp_path / 'cells'},part=all") == 0
+    assert "keeps its decoding: no other is better" in capsys.readouterr().out
+    assert trained.read_bytes() == content
+    assert call("--epsilon", "0", "--data", "folder-instances:nowhere") == 2
+    assert "epsilon: 0.0 is out of range" in capsys.readouterr().err
     assert call("--data", "folder-instances:nowhere") == 2
     assert "nowhere" in capsys.readouterr().err
 
