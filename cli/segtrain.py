@@ -17,7 +17,7 @@ from segtrain.adapt import STAGES, TRAINED
 from segtrain.adapt import adapt as fit_to
 from segtrain.config import CLASSES, Training
 from segtrain.evaluate import predict_folder
-from segtrain.few_shot import PAGE, learning_curve, metric
+from segtrain.few_shot import PAGE, learning_curve, means, metric
 from segtrain.label_images import predict_ctc
 from segtrain.loop import BEST
 from segtrain.predict import Segmenter, load_segmenter
@@ -78,6 +78,9 @@ def train_command(
         str | None,
         typer.Option(help="Learning curve: numbers of labelled images of the last source, 1,2,4."),
     ] = None,
+    few_shot_seeds: Annotated[
+        int, typer.Option(min=1, help="Runs for each number of them, for an interval.")
+    ] = 1,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what the training takes; write nothing.")
     ] = False,
@@ -100,6 +103,9 @@ def train_command(
     chosen = [name for name, given in modes.items() if given]
     if len(chosen) > 1:
         raise InputError(", ".join(chosen), "exclude each other", "Give one of them")
+    if few_shot is None and few_shot_seeds > 1:
+        problem = "is for a learning curve"
+        raise InputError("--few-shot-seeds", problem, "Give --few-shot, or leave it out")
     sides = _numbers(patch, "--patch", int)
     settings = Training.load(
         config,
@@ -132,10 +138,9 @@ def train_command(
         rehearsal.tell_profile(settings, out)
     elif few_shot is not None:
         counts = _numbers(few_shot, "--few-shot", int)
-        points = learning_curve(settings, counts, out, common.progress, overwrite)
+        points = learning_curve(settings, counts, out, common.progress, overwrite, few_shot_seeds)
         if not distributed.rank():
-            rows = [(p.shots, f"{p.score:.3f}", p.checkpoint) for p in points]
-            common.table(("images", f"validation {metric(settings)}", "checkpoint"), rows)
+            common.table(("images", f"validation {metric(settings)}"), means(points))
             print(out / PAGE)
     else:
         best = train(settings, out, common.progress, overwrite)

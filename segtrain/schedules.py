@@ -24,10 +24,11 @@ def constant(_progress: float) -> float:
 
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "cosine": cosine,
+    "one-cycle": cosine,
     "polynomial": polynomial,
     "constant": constant,
 }
-"""``schedule(progress)`` with both 0..1; cosine with its warm-up is the one-cycle policy."""
+"""``schedule(progress)`` with both 0..1; cosine after a warm-up is known as one-cycle as well."""
 
 
 def rate(name: str, progress: float, warm_up: float = 0.2, final: float = 0.0) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segtrain.metrics.bootstrap import Comparison, Summary, compare, summarise
+from segtrain.metrics.bootstrap import Comparison, Summary, compare, interval, summarise
 from segtrain.metrics.boundary import (
     BoundaryScore,
     boundary_distances,
@@ -60,6 +60,7 @@ __all__ = [
     "dice",
     "evaluate",
     "inner_boundary",
+    "interval",
     "iou",
     "join_overlaps",
     "overlap",

@@ -1,12 +1,12 @@
 """From one row of metrics per image to a mean with its uncertainty, and to a paired comparison."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan, nan
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import wilcoxon
+from scipy import stats
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -51,6 +51,17 @@ def summarise(rows: Mapping[str, Mapping[str, float]], *, seed: int = 0) -> dict
         In the order in which the metrics first appear.
     """
     return {metric: _summary(_column(rows, metric), seed) for metric in _metrics(rows)}
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Mean, and half the width of its 95 % interval of Student's t; NaN for a single value.
+
+    For repetitions such as seeds, which are too few for a bootstrap.
+    """
+    if len(values) < 2:
+        return float(np.mean(values)), nan
+    half = stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * stats.sem(values)
+    return float(np.mean(values)), float(half)
 
 
 @dataclass(frozen=True)
@@ -119,7 +130,7 @@ def _compare(differences: NDArray[np.float64], seed: int) -> Comparison:
     elif not valid.any():
         p = 1.0
     else:
-        p = float(wilcoxon(valid).pvalue)
+        p = float(stats.wilcoxon(valid).pvalue)
     return Comparison(_summary(differences, seed), p)
 
 

@@ -79,10 +79,33 @@ def test_a_learning_curve(command, tmp_path):
     assert again["points"][:2] == content["points"]
 
 
+def test_a_learning_curve_of_several_seeds_has_an_interval_and_no_self_training(
+    command, tmp_path, places
+):
+    line = f"{DRAWN} --adapt {{images}} --set adapt_steps=3 --seed 5 --few-shot 1,2"
+    code, out, err = command(f"{line} --few-shot-seeds 2")
+    assert code == 0
+    points = json.loads((tmp_path / "curve/few_shot.json").read_text())["points"]
+    runs = ["shots-1", "shots-1-seed-6", "shots-2", "shots-2-seed-6"]
+    assert [point["checkpoint"] for point in points] == [f"{run}/best.pt" for run in runs]
+    assert [point["seed"] for point in points] == [5, 6, 5, 6]
+    for point in points:
+        config = torch.load(tmp_path / "curve" / point["checkpoint"])["config"]
+        assert (config["seed"], config["adapt"]) == (point["seed"], None)
+    first, second = (point["score"] for point in points[:2])
+    mean, half = re.search(r"^ *1 +([\d.]+) ± ([\d.]+)", out, re.MULTILINE).groups()
+    assert float(mean) == pytest.approx((first + second) / 2, abs=1e-3)
+    # Student's t of one degree of freedom is 12.706.
+    assert float(half) == pytest.approx(12.706 * abs(first - second) / 2, abs=1e-3)
+    assert "adapt" not in err
+    assert "seeds 5 to 6" in (tmp_path / "curve/few_shot.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ("--few-shot 1,4", "has 4 images: 1 are held out, 4 are asked for"),
+        ("--few-shot 1,4", "1 are held out, 4 are asked for. Give more images, or at most --few-"),
+        ("--few-shot-seeds 2", "--few-shot-seeds: is for a learning curve"),
         ("--few-shot 0,1", "--few-shot: is [0, 1]. Give numbers of images from 1"),
         ("--few-shot 1,x", "--few-shot: is '1,x'. Give numbers"),
         ("--few-shot 1 --set validation=0", "--few-shot: needs images that are held out"),
