@@ -67,6 +67,17 @@ PAPER = {
 }
 """`METRICS` of the paper by data set, of diffusion (U-Net) and of Poisson (MA-UNet)."""
 
+RECIPE = (
+    "model=ma-unet",
+    "widths=[96,192,384,768,1536]",
+    "learning_rate=1e-4",
+    "weight_decay=1e-5",
+    "schedule=cosine",
+    "warm_up=0.05",
+    "final_rate=0.01",
+)
+"""Network and training of the paper: MA-UNet; AdamW, 10 of 200 epochs of warm-up, cosine to 1 %."""
+
 PICTURED, SIDE = 4, 256
 """Test images in the picture, and the side to which they are cropped."""
 
@@ -157,6 +168,13 @@ def main(
     patch: Annotated[int, typer.Option(help="Side of a patch, pixels.")] = 96,
     held: Annotated[int, typer.Option(help="Training images held out to choose the step.")] = 8,
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
+    paper: Annotated[
+        bool, typer.Option("--paper", help="Network and training of the paper; --steps remain.")
+    ] = False,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="KEY=VALUE, as segtrain takes it, last of all; repeatable."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Train every field with the same budget, print the table, and write the picture."""
@@ -168,7 +186,9 @@ def main(
     tested = open_source(test, 1, True)
     table, shown = [], [[] for _ in range(min(PICTURED, tested.count))]
     for field in fields.split(","):
-        config = Training(
+        config = Training.load(
+            None,
+            [*(RECIPE if paper else ()), *(set_ or ())],
             data=(train_,),
             target=field,
             model=model,

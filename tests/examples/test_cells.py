@@ -86,6 +86,32 @@ def test_cells_that_are_not_in_the_training_file(tmp_path: Path) -> None:
     assert cells.parts(tmp_path, "MCF7")[0] == f"{trained},cells=MCF7"
 
 
+def test_the_recipe_of_the_paper_and_settings_on_top(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Training] = []
+
+    def stop(config: Training, *_: object) -> str:
+        asked.append(config)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cells, "Training", Training)
+    monkeypatch.setattr(cells, "learn", stop)
+    data = folder(tmp_path / "nuclei", count=2)
+    given = {"train_": f"folder-instances:{data}", "test": f"folder-instances:{data}"}
+    for more in ({}, {"paper": True}, {"paper": True, "set_": ["widths=[8,16]", "clip=1"]}):
+        with pytest.raises(KeyboardInterrupt):
+            cells.main(None, out=tmp_path / "out", **given, **more)
+    plain, paper, changed = asked
+    assert (plain.model, plain.learning_rate) == ("unet", 3e-3)
+    assert (paper.model, paper.widths) == ("ma-unet", (96, 192, 384, 768, 1536))
+    assert (paper.learning_rate, paper.weight_decay) == (1e-4, 1e-5)
+    assert (paper.schedule, paper.warm_up, paper.final_rate) == ("cosine", 0.05, 0.01)
+    assert paper.criterion == "l1"
+    assert (changed.widths, changed.clip) == ((8, 16), 1)
+    assert changed.learning_rate == 1e-4
+
+
 def test_figures_of_the_paper() -> None:
     assert cells.PAPER["A172"][1][2] == 0.6794
     for diffusion, poisson in cells.PAPER.values():
