@@ -39,12 +39,7 @@ def leaky_diffusion_field(
 ) -> NDArray[np.float32]:
     """Diffusion field of the paper's formula, divided by the maximum of every instance.
 
-    Parameters
-    ----------
-    labels : array of integers, shape ([Z,] Y, X)
-        0 is background.
-    spacing : sequence of float, optional
-        Pixel size along every axis; 1 by default.
+    Parameters and errors are those of `poisson.poisson_field`.
 
     Returns
     -------
@@ -52,11 +47,6 @@ def leaky_diffusion_field(
         In [0, 1]: 0 outside, with maximum 1 in every instance. Inside it is positive except where
         no heat arrives: in components apart from the centroid, and farther from it than there are
         iterations.
-
-    Raises
-    ------
-    InputError
-        If `labels` is no label image or `spacing` does not fit it.
     """
     labels = compact(labels)
     pieces, heat, _ = leaky_heat(labels, check_spacing(labels, spacing))
@@ -111,23 +101,13 @@ def neumann_diffusion_field(
     source and c = s.D / sum(D) the increment, (D - N) u = N s - c D. It is singular, u being
     defined up to a constant, which the linear map removes.
 
-    Parameters
-    ----------
-    labels : array of integers, shape ([Z,] Y, X)
-        0 is background.
-    spacing : sequence of float, optional
-        Pixel size along every axis; 1 by default.
+    Parameters and errors are those of `poisson.poisson_field`.
 
     Returns
     -------
     array of float32, the shape of `labels`
         In [0, 1]: 0 outside, from 0 at the coldest pixel to 1 in every instance; 1 throughout where
         there is but one value, 0 in components apart from the centroid.
-
-    Raises
-    ------
-    InputError
-        If `labels` is no label image or `spacing` does not fit it.
     """
     labels = compact(labels)
     pieces, source, _ = _heated(labels, check_spacing(labels, spacing))

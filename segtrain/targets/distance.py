@@ -18,22 +18,12 @@ def distance_field(
     Other instances are outside, and so is what lies beyond the image, as for the Poisson field. All
     instances are done in one pass over each axis.
 
-    Parameters
-    ----------
-    labels : array of integers, shape ([Z,] Y, X)
-        0 is background.
-    spacing : sequence of float, optional
-        Pixel size along every axis; 1 by default.
+    Parameters and errors are those of `poisson.poisson_field`.
 
     Returns
     -------
     array of float32, the shape of `labels`
         In [0, 1]: 0 outside, positive inside, with maximum 1 in every instance.
-
-    Raises
-    ------
-    InputError
-        If `labels` is no label image or `spacing` does not fit it.
     """
     labels = compact(labels)
     squared = np.full(labels.shape, np.inf)

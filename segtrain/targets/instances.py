@@ -29,8 +29,6 @@ class Instances:
         Index of every foreground pixel in the flattened padded image.
     starts : array of int64, shape (instances + 2,)
         Instance k is ``pixels[starts[k] : starts[k + 1]]``; 0 is the background, without pixels.
-    place : array of int32, shape (pixels of the padded image,)
-        Place of every foreground pixel within its instance.
     labels : array of int32, shape (pixels of the padded image,)
         The padded label image.
     """
@@ -39,7 +37,6 @@ class Instances:
     padded: tuple[int, ...]
     pixels: NDArray[np.int64]
     starts: NDArray[np.int64]
-    place: NDArray[np.int32]
     labels: NDArray[np.int32]
 
     @cached_property
@@ -101,9 +98,8 @@ def group(labels: NDArray[np.int32]) -> Instances:
     starts = np.zeros(int(labels.max(initial=0)) + 2, np.int64)
     kernels.count_pixels(labels.ravel(), starts)
     pixels = np.empty(starts[-1], np.int64)
-    place = np.empty(padded.size, np.int32)
-    kernels.group_pixels(padded.ravel(), starts, pixels, place)
-    return Instances(labels.shape, padded.shape, pixels, starts, place, padded.ravel())
+    kernels.group_pixels(padded.ravel(), starts, pixels)
+    return Instances(labels.shape, padded.shape, pixels, starts, padded.ravel())
 
 
 def neighbours(
@@ -130,11 +126,12 @@ def neighbours(
     if corners:
         offsets = np.array([strides @ step for step in product((-1, 0, 1), repeat=len(shape))])
         offsets = offsets[offsets > 1]
-    found = np.empty((2, instances.pixels.size, offsets.size), np.uint32)
+    starts, pixels = instances.starts, instances.pixels
+    place = np.empty(instances.labels.size, np.int32)
+    place[pixels] = np.arange(pixels.size) - np.repeat(starts[:-1], np.diff(starts))
+    found = np.empty((2, pixels.size, offsets.size), np.uint32)
     for signed, out in zip((-offsets, offsets), found, strict=True):
-        kernels.find_neighbours(
-            instances.labels, instances.pixels, instances.starts, instances.place, signed, out
-        )
+        kernels.find_neighbours(instances.labels, pixels, starts, place, signed, out)
     return found[0], found[1]
 
 

@@ -30,19 +30,14 @@ def count_pixels(labels: Array, starts: Array) -> None:
 
 
 @njit(cache=True)
-def group_pixels(labels: Array, starts: Array, pixels: Array, place: Array) -> None:
-    """Counting sort of the pixels by label; `starts[k]` is where label k begins, 0 takes no place.
-
-    `place` becomes the place of every pixel within its instance.
-    """
-    filled = np.zeros(starts.size, np.int32)
+def group_pixels(labels: Array, starts: Array, pixels: Array) -> None:
+    """Counting sort of the pixels by label; `starts[k]` is where label k begins, 0 is left out."""
+    filled = starts.copy()
     for pixel in range(labels.size):
         label = labels[pixel]
-        if label == 0:
-            continue
-        place[pixel] = filled[label]
-        pixels[starts[label] + filled[label]] = pixel
-        filled[label] += 1
+        if label > 0:
+            pixels[filled[label]] = pixel
+            filled[label] += 1
 
 
 @njit(cache=True)

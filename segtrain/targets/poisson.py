@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segtrain.targets import kernels
+from segtrain.targets.diagonals import solve_on_diagonals
 from segtrain.targets.instances import Instances, check_spacing, compact, group, neighbours
 
 TOLERANCE = 3e-8
@@ -54,6 +55,8 @@ def deflection(
     Outside of an instance are the background, all other instances, and what lies beyond the image:
     the paper clamps every cell at its border without exception, so a cell that the frame cuts off
     is clamped at the frame. (The paper prints A u = -1; with A positive definite it is A u = 1.)
+    Instances of images are solved by diagonals, those of volumes and scattered ones by pixels: each
+    instance by itself chooses, so that its field does not depend on its company.
 
     Returns
     -------
@@ -65,20 +68,36 @@ def deflection(
     """
     instances = group(labels)
     *weights, row_weight = (1 / (size * size) for size in spacing)
-    count = instances.pixels.size
-    solution = np.empty(count)
-    iterations = np.zeros(instances.starts.size - 1, np.int64)
-    kernels.conjugate_gradients(
-        instances.starts,
-        instances.pixels,
-        *neighbours(instances),
-        row_weight,
-        tuple(weights),
-        np.full(count, 2 * (sum(weights) + row_weight)),
-        np.ones(count),
-        1.0,
-        TOLERANCE,
-        solution,
-        iterations,
-    )
+    sizes = np.diff(instances.starts)
+    solution = np.empty(instances.pixels.size)
+    iterations = np.zeros(sizes.size, np.int64)
+    if labels.ndim == 2:
+        solve_on_diagonals(
+            instances.starts,
+            instances.pixels,
+            instances.padded[-1],
+            (weights[0], row_weight),
+            TOLERANCE,
+            solution,
+            iterations,
+        )
+    left = (sizes > 0) & (iterations == 0)
+    if left.any():
+        rest = group(np.where(left[labels], labels, 0)) if iterations.any() else instances
+        found, counts = np.empty(rest.pixels.size), np.zeros(rest.starts.size - 1, np.int64)
+        kernels.conjugate_gradients(
+            rest.starts,
+            rest.pixels,
+            *neighbours(rest),
+            row_weight,
+            tuple(weights),
+            np.full(found.size, 2 * (sum(weights) + row_weight)),
+            np.ones(found.size),
+            1.0,
+            TOLERANCE,
+            found,
+            counts,
+        )
+        solution[np.repeat(left, sizes)] = found
+        iterations[: counts.size] += counts
     return instances, solution, iterations

@@ -8,6 +8,7 @@ from scipy.sparse.linalg import splu
 
 from phasegen.errors import InputError
 from segtrain.targets import TARGETS
+from segtrain.targets.diagonals import lay_out
 from segtrain.targets.diffusion import leaky_heat
 from segtrain.targets.instances import compact
 from segtrain.targets.poisson import deflection
@@ -92,6 +93,24 @@ def test_poisson_of_a_large_instance_equals_sparse_lu():
     mask[30:34, 20:60] = False
     solution, _ = solve_poisson(mask, (1.0, 1.0))
     np.testing.assert_allclose(solution[mask], poisson_by_lu(mask, (1.0, 1.0))[mask], rtol=1e-6)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0), (0.5, 2.5)])
+def test_poisson_of_scattered_and_compact_instances_equals_sparse_lu(spacing):
+    labels = np.zeros((60, 70), int)
+    labels[2:28, 3:30] = disc(12)[:26, :27]
+    labels[1:60:7, 31:70:9] = 2
+    labels[57, :30], labels[30:50, 12] = 3, 4
+    labels[[0, 59], [69, 0]] = 5
+    instances, solution, _ = deflection(compact(labels), spacing)
+    for label in range(1, 6):
+        own = slice(*instances.starts[label : label + 2])
+        places = np.empty(own.stop - own.start, np.uint64)
+        _, size = lay_out(instances.pixels[own], instances.padded[-1], places)
+        assert (size == 0) == (label == 2)
+        mask = labels == label
+        expected = poisson_by_lu(mask, spacing)[mask]
+        np.testing.assert_allclose(solution[own], expected, rtol=1e-6)
 
 
 def test_poisson_closed_forms():
