@@ -250,7 +250,7 @@ def test_vnet(axes):
 def test_instance_normalisation_of_a_single_pixel():
     x = torch.randn(2, 3, 4, 4)
     torch.testing.assert_close(InstanceNorm()(x), torch.nn.InstanceNorm2d(3)(x))
-    assert (InstanceNorm()(x[..., :1, :1]) == 0).all()
+    assert InstanceNorm()(x[..., :1, :1]).abs().max() < 1e-4
 
 
 @pytest.mark.parametrize("axes", [2, 3])
