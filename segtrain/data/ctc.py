@@ -46,10 +46,11 @@ def from_ctc(
 
     Read are ``01/tTTT.tif`` and ``01_GT/SEG/man_segTTT.tif`` (``01_ST/SEG`` for the silver truth),
     with three or four digits; frames without annotation are left out. Of volumes annotated in
-    single slices (``man_seg_TTT_ZZZ.tif``) all other slices have weight 0; a scalar field of such a
-    mask is that of the slice, not of the cell. Where the tracking truth (``01_GT/TRA``) marks a
-    cell that the gold truth does not outline, background nearer to the marker than the diameter
-    of the largest outlined cell has weight 0: it may be that cell.
+    single slices (``man_seg_TTT_ZZZ.tif``) all other slices have weight 0; where a data set has
+    such volumes, scalar fields are those of the sections in each slice, not of the cells, whose
+    extent along z nobody has drawn. Where the tracking truth (``01_GT/TRA``) marks a cell that the
+    gold truth does not outline, background nearer to the marker than the diameter of the largest
+    outlined cell has weight 0: it may be that cell.
 
     Parameters
     ----------
@@ -89,6 +90,11 @@ def from_ctc(
         raise InputError(path, "holds no annotated frame", remedy)
     shapes = [scan_shape(frame.image) for frame in frames]
     for frame, shape in zip(frames, shapes, strict=True):
+        if len(shape) != len(shapes[0]):
+            problem = f"has {len(shape)} axes, {frames[0].image.name} {len(shapes[0])}"
+            raise InputError(
+                frame.image, problem, "Keep images and volumes in folders of their own"
+            )
         require_room(frame.image, shape, patch)
     size = common_spacing([frame.image for frame in frames], len(shapes[0]), spacing)
 
@@ -107,7 +113,16 @@ def from_ctc(
         "parents": [],
     }
     names = tuple(f"{frame.image.parent.name}/{frame.image.name}" for frame in frames)
-    return Source(CLASSES, len(frames), load, record, spacing=size, instances=True, names=names)
+    return Source(
+        CLASSES,
+        len(frames),
+        load,
+        record,
+        spacing=size,
+        instances=True,
+        sections=any(None not in frame.annotations for frame in frames),
+        names=names,
+    )
 
 
 def write_ctc_result(folder: Path, frame: int, labels: NDArray[Any], digits: int = 3) -> Path:
@@ -178,13 +193,13 @@ def _truth(
     frame: Frame, shape: tuple[int, ...], spacing: Sequence[float]
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     mask, weight = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
-    markers = read_labels(frame.markers, shape) if frame.markers.exists() else None
+    markers = read_labels(frame.markers, shape, True) if frame.markers.exists() else None
     for z, path in frame.annotations.items():
         if z is not None and (len(shape) == 2 or z >= shape[0]):
             problem = f"annotates slice {z} of an image of {' x '.join(map(str, shape))} pixels"
             raise InputError(path, problem, "Give the annotation of this data set")
         place = ... if z is None else z
-        part = read_labels(path, shape if z is None else shape[1:])
+        part = read_labels(path, shape if z is None else shape[1:], numbered=True)
         mask[place] = part
         known = np.ones(part.shape, bool)
         if markers is not None:

@@ -37,6 +37,11 @@ def from_store(path: Place, patch: int | Sequence[int], instances: bool = False)
     InputError
         If it is no store, unfinished or damaged, has no instances although they are asked for, or
         its samples are smaller than `patch`.
+
+    Notes
+    -----
+    Samples are read whole even where patches are small: a sample is one chunk, which has to be
+    decompressed as a whole, and its pixels are standardised by the whole of it.
     """
     store = open_store(path)
     complete = store.complete()
@@ -60,7 +65,6 @@ def from_store(path: Place, patch: int | Sequence[int], instances: bool = False)
             mask = label(mask, connectivity=1)
         return Labelled(per_channel(image), mask, np.ones(mask.shape, np.float32))
 
-    axes = len(store.shape)
     record: dict[str, Any] = {
         "labels": "simulated",
         "path": str(path),
@@ -69,7 +73,7 @@ def from_store(path: Place, patch: int | Sequence[int], instances: bool = False)
         "digest": digest(path),
         "parents": store.attributes["parents"],
     }
-    if axes == 2:
+    if len(store.shape) == 2:
         masks = [store.load("mask", int(index)) for index in complete[:DESCRIBED]]
         record["structure"] = describe_masks(masks, len(store.classes))
     return Source(
@@ -78,7 +82,8 @@ def from_store(path: Place, patch: int | Sequence[int], instances: bool = False)
         load,
         record,
         channels=store.arrays["image"].shape[1],
-        spacing=(1.0,) * axes,
+        # In pixels, so that tolerances and distances are, too; only thick slices are longer.
+        spacing=tuple(size / store.spacing[-1] for size in store.spacing),
         instances=instances,
     )
 
@@ -102,7 +107,8 @@ def require_room(path: Place, shape: Sequence[int], patch: int | Sequence[int]) 
         raise InputError(path, f"has {len(shape)} axes, the patch {len(sides)}", remedy)
     if any(n < side for n, side in zip(shape, sides, strict=True)):
         size = " x ".join(map(str, shape))
-        remedy = f"Use --patch {min(shape)} or less, or one side for every axis"
+        fitting = ",".join(str(min(n, side)) for n, side in zip(shape, sides, strict=True))
+        remedy = f"Use --patch {min(shape) if len(shape) == 2 else fitting} or less"
         raise InputError(path, f"has images of {size} pixels", remedy)
 
 

@@ -12,6 +12,9 @@ from PIL import Image
 from phasegen.errors import InputError
 from phasegen.images import JPEG, TIFF, read_micrograph
 
+BINARY = ({0, 255}, {255})
+"""Values of a mask of 8 bits that tells foreground alone."""
+
 
 def scan_shape(path: Path) -> tuple[int, ...]:
     """Shape ([Z,] Y, X) of an image or volume; axes of length 1 are dropped, pixels are not read.
@@ -49,7 +52,7 @@ def read_scan(path: Path) -> NDArray[np.float32]:
     return pixels
 
 
-def read_labels(path: Path, shape: Sequence[int]) -> NDArray[np.int32]:
+def read_labels(path: Path, shape: Sequence[int], numbered: bool = False) -> NDArray[np.int32]:
     """Instance numbers, 0 for background, from TIFF, PNG or BMP.
 
     Parameters
@@ -58,6 +61,9 @@ def read_labels(path: Path, shape: Sequence[int]) -> NDArray[np.int32]:
         The label image.
     shape : sequence of int
         Shape ([Z,] Y, X) of the image that it belongs to.
+    numbered : bool
+        Whether the format promises instance numbers, so that 255 may be one. In 8 bits 0 and 255
+        alone are a binary mask otherwise; in 16 bits nobody writes one like that.
 
     Raises
     ------
@@ -81,7 +87,8 @@ def read_labels(path: Path, shape: Sequence[int]) -> NDArray[np.int32]:
         found, wanted = (" x ".join(map(str, one)) for one in (labels.shape, shape))
         remedy = "Give the labels that were drawn on this image, at full size"
         raise InputError(path, f"is {found} pixels, its image {wanted}", remedy)
-    if labels.dtype == bool or (labels.max() == 255 and not ((labels > 0) & (labels < 255)).any()):
+    binary = labels.dtype == np.uint8 and not numbered and set(np.unique(labels)) in BINARY
+    if labels.dtype == bool or binary:
         remedy = "Number the instances 1, 2, ... (connected pieces: scipy.ndimage.label)"
         raise InputError(path, "is a binary mask, without numbers of instances", remedy)
     if labels.dtype.kind not in "ui" or labels.min() < 0 or labels.max() > np.iinfo(np.int32).max:

@@ -62,6 +62,8 @@ class Source:
         Size of a pixel along every axis, in one unit: two for images, three for volumes.
     instances : bool
         Whether masks number instances.
+    sections : bool
+        Whether instances of volumes are known slice by slice alone, as sections of bodies.
     oriented : bool
         Whether all images are turned alike and this means something, as it does for parts of a
         body. They are mirrored along x alone then, and turned little.
@@ -76,6 +78,7 @@ class Source:
     channels: int = 1
     spacing: tuple[float, ...] = (1.0, 1.0)
     instances: bool = False
+    sections: bool = False
     oriented: bool = False
     names: tuple[str, ...] = ()
 
@@ -148,12 +151,19 @@ def with_field(
     """A source of instances whose masks are the scalar field of `segtrain.targets` instead.
 
     Every field is computed once, of the whole image: an instance that a patch cuts keeps the field
-    that it has as a whole.
+    that it has as a whole. Of sections it is that of each slice: between slices that nobody has
+    drawn, an instance has no border.
     """
 
     @cached
     def field(index: int) -> NDArray[np.float32]:
-        return target(source.load(index).mask, source.spacing)
+        mask = source.load(index).mask
+        if not source.sections:
+            return target(mask, source.spacing)
+        result = np.zeros(mask.shape, np.float32)
+        for z in np.flatnonzero(mask.any(axis=(1, 2))):
+            result[z] = target(mask[z], source.spacing[1:])
+        return result
 
     def load(index: int) -> Labelled:
         return replace(source.load(index), mask=field(index))

@@ -176,6 +176,25 @@ def test_volumes_and_channels_are_sources_too(tmp_path, channels, shape):
         from_store(tmp_path / "a.zarr", (PATCH,))
 
 
+@pytest.mark.parametrize(("thickness", "expected"), [(None, (1, 1, 1)), (20.0, (4, 1, 1))])
+def test_thick_slices_of_a_store_are_longer_pixels(tmp_path, thickness, expected):
+    store = create(
+        tmp_path / "a.zarr",
+        samples=1,
+        shape=(32, 64, 64),
+        classes=("matrix", "particle"),
+        kind="simulation",
+        seeds=np.zeros(1, np.uint64),
+        config={},
+        parameters=[{}],
+        pixel_size=5.0,
+        z_spacing=thickness,
+    )
+    mask = np.zeros((32, 64, 64), np.uint8)
+    store.write(0, image=np.zeros((1, *mask.shape), np.float32), mask=mask, instance=mask)
+    assert from_store(tmp_path / "a.zarr", PATCH).spacing == expected
+
+
 def test_names_of_the_mask_values(real):
     assert from_folders(*real, PATCH, ("matrix", "oxide", "pore")).classes[1:] == ("oxide", "pore")
     with pytest.raises(InputError, match=r"masks: holds class 1 of 1 .*Name 2 classes"):

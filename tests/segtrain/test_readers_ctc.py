@@ -6,7 +6,8 @@ import tifffile
 
 from phasegen.errors import InputError
 from segtrain.data.ctc import from_ctc, write_ctc_result
-from segtrain.data.source import standardise
+from segtrain.data.source import standardise, with_field
+from segtrain.targets.poisson import poisson_field
 
 RNG = np.random.default_rng(0)
 FLAT, DEEP = (40, 50), (5, 30, 32)
@@ -190,3 +191,46 @@ def test_frames_smaller_than_a_patch(tmp_path):
     data_set(tmp_path)
     with pytest.raises(InputError, match=r"t001\.tif: has images of 40 x 50 pixels"):
         from_ctc(tmp_path, 41)
+
+
+def test_fields_of_single_slices_are_those_of_the_sections(tmp_path):
+    """In three dimensions a disc in one slice would have a plateau: nothing ends it along z."""
+    data_set(tmp_path, DEEP, annotated=())
+    y, x = np.mgrid[: DEEP[1], : DEEP[2]]
+    disc = (np.hypot(y - 15, x - 15) < 10).astype(np.uint16)
+    for z in (1, 3):
+        write(tmp_path / "01_GT" / "SEG" / f"man_seg_002_{z:03d}.tif", disc)
+    source = from_ctc(tmp_path, (4, 16, 16), spacing=(2, 1, 1))
+    expected = poisson_field(disc.astype(np.int32), (1.0, 1.0))
+    read = with_field(source, poisson_field).load(0)
+    for z in range(DEEP[0]):
+        np.testing.assert_array_equal(read.mask[z], expected if z in (1, 3) else 0)
+    assert (read.mask > 0.9).sum() < 0.15 * (read.mask > 0).sum()
+    # Volumes that are annotated throughout keep fields in three dimensions.
+    data_set(tmp_path / "whole", DEEP)
+    whole = from_ctc(tmp_path / "whole", (4, 16, 16))
+    solved = poisson_field(whole.load(0).mask, whole.spacing)
+    np.testing.assert_array_equal(with_field(whole, poisson_field).load(0).mask, solved)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_a_cell_may_have_the_number_255(tmp_path, kind):
+    data_set(tmp_path, annotated=(1,))
+    write(
+        tmp_path / "01_GT" / "SEG" / "man_seg001.tif", (cells(FLAT, (2, 2)) // 3 * 255).astype(kind)
+    )
+    assert np.unique(from_ctc(tmp_path, 32).load(0).mask).tolist() == [0, 255]
+
+
+def test_images_and_volumes_are_not_mixed(tmp_path):
+    data_set(tmp_path, DEEP)
+    write(tmp_path / "02" / "t001.tif", np.ones(FLAT, np.uint8))
+    for patch in (4, (4, 16, 16)):
+        with pytest.raises(InputError, match=r"t001\.tif: has 2 axes, t001\.tif 3\. Keep images"):
+            from_ctc(tmp_path, patch)
+
+
+def test_volumes_thinner_than_a_patch(tmp_path):
+    data_set(tmp_path, DEEP)
+    with pytest.raises(InputError, match=r"5 x 30 x 32 pixels\. Use --patch 5,16,16 or less"):
+        from_ctc(tmp_path, 16)

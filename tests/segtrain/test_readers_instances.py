@@ -141,6 +141,13 @@ def test_labels_that_number_no_instances(tmp_path, labels, problem):
         from_label_folders(tmp_path, 16).load(0)
 
 
+def test_255_is_a_number_like_others_in_16_bits(tmp_path):
+    folder(tmp_path, count=1)
+    labels = ((numbered(FLAT) == 1) * 255).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "labels" / "0.tif", labels, photometric="minisblack")
+    np.testing.assert_array_equal(from_label_folders(tmp_path, 16).load(0).mask, labels)
+
+
 def test_labels_without_instances_are_background(tmp_path):
     folder(tmp_path, count=1)
     tifffile.imwrite(tmp_path / "labels" / "0.tif", np.zeros(FLAT, np.uint16))
