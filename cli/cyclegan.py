@@ -10,7 +10,7 @@ import typer
 from cli import common
 from cli.gap import gap
 from cyclegan.model import fit_model, load_model
-from cyclegan.settings import FULL, Translation
+from cyclegan.settings import FULL, METHODS, Translation, find_unused
 from cyclegan.translate import (
     find_damage,
     measure_change,
@@ -42,8 +42,9 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start afresh.")]
 @app.command()
 def fit(
     real: Annotated[
-        Path, typer.Option(help="Folder of unlabelled real images; replaces that of --config.")
-    ],
+        Path | None,
+        typer.Option(help="Folder of unlabelled real images; replaces that of --config."),
+    ] = None,
     sim: Annotated[Path | None, typer.Option(help=f"Store to start from [default: {SIM}].")] = None,
     method: Annotated[
         str | None,
@@ -68,13 +69,20 @@ def fit(
     """
     given = {"sim": sim, "method": method, "steps": steps, "seed": seed, "device": device}
     settings = Translation.load(config, set_ or (), real=real, **given)
+    if size == "full" and not METHODS[settings.method]:
+        remedy = "Leave it out, or choose --method cyclegan or cut"
+        raise InputError("--size full", f"is for networks, and {settings.method} has none", remedy)
+    typed = {name: f"--{name}" for name, value in given.items() if value is not None}
+    typed |= {key.partition("=")[0].strip(): f"--set {key}" for key in set_ or ()}
+    _refuse_unused(settings, typed, config)
     if size == "full":
         preset = {key: FULL[key] for key in FULL.keys() - settings.model_fields_set}
         settings = settings.model_copy(update=preset)
     if translate and out.exists():
         # Now, and not after the training.
-        other = open_store(out).config != settings.model_dump(mode="json")
-        if other and not overwrite:
+        made = open_store(out).config
+        same = settings.model_dump(mode="json") | {"on_drift": made.get("on_drift")}
+        if made != same and not overwrite:
             raise InputError(
                 out,
                 "was translated with other settings",
@@ -105,6 +113,26 @@ def translate_command(
         print(path)
 
 
+def _refuse_unused(settings: Translation, typed: dict[str, str], file: Path | None) -> None:
+    """Refuse what changes nothing with this method: who sets it expects that it does.
+
+    A file may hold every setting, as that of a run does; there only what is not the default counts.
+    """
+    fields = Translation.model_fields
+    filed = {
+        name: f"{file}: {name}"
+        for name in settings.model_fields_set - typed.keys()
+        if getattr(settings, name) != fields[name].default
+    }
+    places = filed | typed
+    for name, users in find_unused(settings, sorted(places)).items():
+        raise InputError(
+            places[name],
+            f"has no effect with method {settings.method}; it is used by {users}",
+            "Leave it out, or choose what uses it",
+        )
+
+
 def _translate(model: Path, source: Path, out: Path, device: str, overwrite: bool) -> None:
     fitted, simulated = load_model(model, device), open_store(source)
     if out.resolve() == source.resolve():
@@ -131,7 +159,9 @@ def _translate(model: Path, source: Path, out: Path, device: str, overwrite: boo
         }
         for name, parts in geometry.items()
     }
-    with written_whole(out.with_suffix(".geometry.json")) as partial:
+    # No other store may have the file: "a.1" and "a.2" differ in what looks like a suffix.
+    report = out.with_name(f"{out.name.removesuffix('.zarr')}.geometry.json")
+    with written_whole(report) as partial:
         partial.write_text(json.dumps(kept, indent=1, allow_nan=False))
     for warning in find_damage(geometry):
         print(f"warning: {warning}")

@@ -4,6 +4,7 @@ import copy
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,8 @@ def fit(
     Raises
     ------
     InputError
-        If the run diverges or, unless told to go on, boundaries stay moved.
+        If the run diverges or, unless told to go on, boundaries stay moved; the latter is kept as
+        the last checkpoint, from which the run can go on.
 
     References
     ----------
@@ -91,6 +93,7 @@ def fit(
     rank, ranks = distributed.rank(), distributed.size()
     if state:
         step, p, record = state["step"], state["augment"], state["record"]
+        watch.require_in_place(record, config, out)
         networks.load_state_dict(state["networks"])
         kept.load_state_dict(state["kept"])
         for name, optimiser in optimisers.items():
@@ -185,18 +188,19 @@ def fit(
                 "config": config.model_dump(mode="json"),
                 "inputs": inputs,
             }
-            if log is None:
-                continue
-            for name in record["warnings"].keys() - before.keys():
-                logger.warning("%s", record["warnings"][name])
-            for name, value in figures.items():
-                if value is not None:
-                    log.add_scalar(f"watch/{name}", value, step)
-            for name, images in (("simulated", batch.sim), ("real", batch.real)):
-                log.add_images(name, images.clamp(0, 1), step)
-            log.add_images("translated", fakes["real"].detach().float().clamp(0, 1), step)
-            log.flush()  # before the state, from which a killed run would not log it again
-            checkpoint.save(out / checkpoint.LAST, KIND, state)
+            if log is not None:
+                for name in record["warnings"].keys() - before.keys():
+                    logger.warning("%s", record["warnings"][name])
+                for name, value in figures.items():
+                    if value is not None:
+                        log.add_scalar(f"watch/{name}", value, step)
+                for name, images in (("simulated", batch.sim), ("real", batch.real)):
+                    log.add_images(name, images.clamp(0, 1), step)
+                log.add_images("translated", fakes["real"].detach().float().clamp(0, 1), step)
+                log.flush()  # before the state, from which a killed run would not log it again
+            # The others wait: where they stopped, the first would be ended before it has written.
+            distributed.first(partial(checkpoint.save, out / checkpoint.LAST, KIND, state))
+            watch.require_in_place(record, config, out)
     weights: dict[str, Tensor] = kept.state_dict()
     return weights, record
 

@@ -21,7 +21,7 @@ from cyclegan.fda import cut, exchange
 from cyclegan.fit import KIND, Progress, fit
 from cyclegan.networks import Generator, towards_real
 from cyclegan.real import read_real
-from cyclegan.settings import Translation
+from cyclegan.settings import FULL, METHODS, Translation
 from cyclegan.variation import shares, vary
 from phasegen import checkpoint, devices, distributed
 from phasegen.errors import InputError
@@ -74,9 +74,6 @@ def _leave(
 STARTS = {"fda": _exchange, "histogram": _match, "none": _leave}
 """What is done to an image with real scenes, without any training."""
 
-METHODS = {"fda": False, "cyclegan": True, "cut": True, "histogram": False}
-"""The methods, and whether they learn something on top of ``start``."""
-
 
 @dataclass(frozen=True, eq=False)
 class Model:
@@ -118,12 +115,9 @@ def fit_model(config: Translation, out: Path, progress: Progress, overwrite: boo
     Raises
     ------
     InputError
-        If method or device is unknown, the store or the folder cannot be used, `out` holds
-        another run or another run's model, or the training fails (see `cyclegan.fit.fit`).
+        If the device is unknown, the store or the folder cannot be used, `out` holds another run
+        or another run's model, or the training fails (see `cyclegan.fit.fit`).
     """
-    if config.method not in METHODS:
-        known = ", ".join(METHODS)
-        raise InputError(f"method {config.method!r}", "is unknown", f"Known methods: {known}")
     device = devices.choose(config.device)
     source = open_store(config.sim)
     require_grey(source)
@@ -134,8 +128,10 @@ def fit_model(config: Translation, out: Path, progress: Progress, overwrite: boo
     learned = METHODS[config.method]
     patch = config.patch if learned else 1
     if min(source.shape[-2:]) < patch:
+        asked = f"the patches of {patch}" + " of --size full" * (patch == FULL["patch"])
+        problem = f"has samples of {source.shape} pixels, smaller than {asked}"
         remedy = f"Simulate larger ones, or --set patch={min(source.shape[-2:]) // 4 * 4}"
-        raise InputError(config.sim, f"has samples of {source.shape} pixels", remedy)
+        raise InputError(config.sim, problem, remedy)
     real = read_real(config.real, patch, config.flatten)
     if not distributed.rank():
         for warning in (*real.warnings, *find_disagreements(real, source)):
@@ -167,16 +163,23 @@ def fit_model(config: Translation, out: Path, progress: Progress, overwrite: boo
 def _open(
     config: Translation, out: Path, inputs: dict[str, Any], overwrite: bool
 ) -> dict[str, Any] | None:
-    """The state to go on from, empty at the start; None if the model is there already."""
+    """The state to go on from, empty at the start; None if the model is there already.
+
+    What to do on drift may change on the way: no weight depends on it.
+    """
     if overwrite:
         checkpoint.discard_run(out)
-    state = checkpoint.open_run(out, KIND, config, inputs)
-    settings = config.model_dump(mode="json")
+    last, settings = out / checkpoint.LAST, config.model_dump(mode="json")
+    begun = checkpoint.load(last, KIND)["config"] if last.is_file() else {}
+    same = {"on_drift": begun.get("on_drift", config.on_drift)}
+    state = checkpoint.open_run(out, KIND, config.model_copy(update=same), inputs)
     if (out / MODEL).is_file() and state:
-        if checkpoint.load(out / MODEL, KIND).get("config") != settings:
+        fitted = checkpoint.load(out / MODEL, KIND).get("config", {})
+        if {**fitted, **same} != {**settings, **same}:
             remedy = "Choose another --run, or start afresh with --overwrite"
             raise InputError(out / MODEL, "is the model of another run", remedy)
         return None
+    config.save(out / checkpoint.SETTINGS)
     if not METHODS[config.method]:
         checkpoint.save(out / checkpoint.LAST, KIND, {"config": settings, "inputs": inputs})
     return state
@@ -266,8 +269,7 @@ def _start(
     image: NDArray[np.float32],
     rng: np.random.Generator,
 ) -> NDArray[np.float32]:
-    name = config.start if METHODS[config.method] else config.method
-    return STARTS[name](config, scenes, image, rng)
+    return STARTS[config.style](config, scenes, image, rng)
 
 
 def _fingerprint(content: Any) -> str:

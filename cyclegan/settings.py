@@ -1,11 +1,15 @@
 """Configuration of the translation."""
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
-from phasegen.config import Config, Range
+from phasegen.config import Config, Range, one_of
+
+METHODS = {"fda": False, "cyclegan": True, "cut": True, "histogram": False}
+"""The methods, and whether they learn something on top of ``start``."""
 
 
 def _band(bounds: tuple[float, float]) -> tuple[float, float]:
@@ -20,9 +24,11 @@ Band = Annotated[Range, AfterValidator(_band)]
 class Translation(Config):
     """Everything that `cyclegan fit` needs to know."""
 
-    real: Path = Field(description="folder of unlabelled real images")
+    real: Path = Field(Path(), description="folder of unlabelled real images; has no default")
     sim: Path = Field(Path("data/sim.zarr"), description="store to translate")
-    method: str = Field("fda", description="fda, cyclegan, cut or histogram")
+    method: Annotated[str, one_of(METHODS)] = Field(
+        "fda", description="fda, cyclegan, cut or histogram"
+    )
     start: Literal["fda", "histogram", "none"] = Field(
         "fda", description="what a learned method starts from: exchanged, matched or bare images"
     )
@@ -70,6 +76,42 @@ class Translation(Config):
         "stop", description="what to do if boundaries have moved at three checkpoints in a row"
     )
 
+    @model_validator(mode="after")
+    def _check_real(self) -> Self:
+        # A required field would be complained of before a key that is misspelt.
+        if "real" not in self.model_fields_set:
+            raise ValueError("names no folder of real images: give --real, or real in --config")
+        return self
+
+    @property
+    def style(self) -> str:
+        """What is done to an image with real scenes before anything that is learned."""
+        return self.start if METHODS[self.method] else self.method
+
 
 FULL = {"width": 64, "blocks": 9, "critic_width": 64, "patch": 256, "steps": 40_000, "ema": 0.999}
 """What ``--size full`` changes: networks as wide and deep as the original paper's, for a GPU."""
+
+EVERYWHERE = {"real", "sim", "method", "flatten", "relief", "flip", "seed", "device"}
+"""Settings that every method uses."""
+
+
+def find_unused(config: Translation, names: Iterable[str]) -> dict[str, str]:
+    """Those of some settings that change nothing, and which methods use them."""
+    learned = METHODS[config.method]
+    users = {
+        **dict.fromkeys(Translation.model_fields, (learned, "cyclegan and cut")),
+        **dict.fromkeys(EVERYWHERE, (True, "all")),
+        "cycle": (config.method == "cyclegan", "cyclegan"),
+        **dict.fromkeys(("contrast", "places"), (config.method == "cut", "cut")),
+        **dict.fromkeys(
+            ("band", "mix", "extrapolate"),
+            (config.style == "fda", "fda, and cyclegan and cut with start = fda"),
+        ),
+        "geometry_weight": (
+            learned and config.geometry != "none",
+            "cyclegan and cut with geometry = segmenter or structure",
+        ),
+        "diversity": (learned and config.noise > 0, "cyclegan and cut with noise"),
+    }
+    return {name: users[name][1] for name in names if not users[name][0]}

@@ -119,31 +119,45 @@ def judge(
     Raises
     ------
     InputError
-        If a figure is not finite, or boundaries have moved for `PATIENCE` checkpoints.
+        If a figure is not finite.
     """
     for name, value in figures.items():
         if value is not None and not isfinite(value):
             raise InputError(
                 out, f"diverged at step {step} ({name} is {value})", "Lower --set learning_rate"
             )
-    complaints = _complaints({k: v for k, v in figures.items() if v is not None}, config, step)
+    complaints = _complaints(figures, config, step)
     counts = {name: record.get("counts", {}).get(name, 0) + 1 for name in complaints}
     warnings = dict(record.get("warnings", {}))
     for name, text in complaints.items():
         if counts[name] >= WARNED.get(name, 1) or step == config.steps:
             warnings.setdefault(name, f"step {step}: {text}")
-    if counts.get("drift", 0) >= PATIENCE and config.on_drift == "stop":
-        raise InputError(
-            out,
-            f"{complaints['drift']} at {PATIENCE} checkpoints in a row, up to step {step}",
-            "Raise --set geometry_weight, lower --set bound, or go on with --set on_drift=warn "
-            "--overwrite",
-        )
     return {"figures": figures, "warnings": warnings, "counts": counts, "step": step}
 
 
-def _complaints(found: dict[str, float], config: Translation, step: int) -> dict[str, str]:
+def require_in_place(record: Record, config: Translation, out: Path) -> None:
+    """Stop a run whose boundaries stay moved, unless it is told to go on.
+
+    Raises
+    ------
+    InputError
+        If they had moved at the last `PATIENCE` checkpoints, or more.
+    """
+    if record.get("counts", {}).get("drift", 0) < PATIENCE or config.on_drift == "warn":
+        return
+    said, step = _complaints(record["figures"], config, record["step"])["drift"], record["step"]
+    more = "a higher geometry_weight" if config.geometry != "none" else "a geometry loss"
+    raise InputError(
+        out,
+        f"{said} at {PATIENCE} checkpoints in a row, up to step {step}",
+        f"Go on from there with --set on_drift=warn, or start afresh with {more} or a lower bound "
+        "and --overwrite",
+    )
+
+
+def _complaints(figures: dict[str, float | None], config: Translation, step: int) -> dict[str, str]:
     """What is wrong with the figures, by name."""
+    found = {name: value for name, value in figures.items() if value is not None}
     said = {}
     if "shift" in found:
         before = Drift(found["shift_start"], 0, found["p95_start"])

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ import tifffile
 import torch
 import yaml
 
+from cyclegan.settings import Translation
+from phasegen.errors import InputError
 from phasegen.images import list_images
 from phasegen.store import digest, open_store, verify
 from tests.cli.conftest import FIT
@@ -77,19 +80,57 @@ def test_a_generator_that_has_learned_nothing_is_told(command, project):
         assert ("warning: the generator has learned nothing" in out) == told
 
 
-def test_full_size_is_a_starting_point_for_the_other_settings(command, project):
-    line = "cyclegan fit --real sem --size full --method fda --no-translate --set blocks=8"
-    assert command(line).code == 0
-    written = yaml.safe_load((project / "runs/cyclegan/config.yaml").read_text())
-    assert (written["width"], written["blocks"], written["patch"]) == (64, 8, 256)
+@pytest.fixture
+def resolved(command, project, monkeypatch):
+    """Function that gives the settings with which a command line would fit."""
+    found = []
+
+    def take(config, *_):
+        found.append(config)
+        raise InputError("fit", "is not wanted", "Stop here")
+
+    monkeypatch.setattr("cli.cyclegan.fit_model", take)
+
+    def resolved(line):
+        assert "fit: is not wanted" in command(line).err
+        return found.pop()
+
+    return resolved
 
 
-def test_full_size_lies_below_file_and_options(command, project):
-    (project / "given.yaml").write_text("width: 6\nsteps: 7\nmethod: fda\n")
-    line = "cyclegan fit --real sem --size full --config given.yaml --steps 9 --no-translate"
-    assert command(line).code == 0
-    written = yaml.safe_load((project / "runs/cyclegan/config.yaml").read_text())
-    assert (written["width"], written["steps"], written["blocks"]) == (6, 9, 9)
+def test_full_size_is_a_starting_point_for_the_other_settings(resolved):
+    found = resolved("cyclegan fit --real sem --size full --method cut --set blocks=8")
+    assert (found.width, found.blocks, found.patch) == (64, 8, 256)
+
+
+def test_full_size_lies_below_file_and_options(resolved, project):
+    (project / "given.yaml").write_text("width: 6\nsteps: 7\nmethod: cyclegan\n")
+    found = resolved("cyclegan fit --real sem --size full --config given.yaml --steps 9")
+    assert (found.width, found.steps, found.blocks) == (6, 9, 9)
+
+
+def test_the_real_folder_may_be_named_by_a_file(resolved, project):
+    (project / "given.yaml").write_text("real: sem\n")
+    assert resolved("cyclegan fit --config given.yaml").real == Path("sem")
+    assert resolved("cyclegan fit --config given.yaml --real other").real == Path("other")
+    assert resolved("cyclegan fit --set real=other").real == Path("other")
+
+
+def test_settings_of_a_run_are_a_file_for_the_next(command, project, resolved):
+    """They hold all settings, also those that the method does not use."""
+    for settings in ({"method": "fda"}, {"method": "cyclegan", "steps": 5, "start": "none"}):
+        Translation(real="sem", **settings).save(project / "run.yaml")
+        assert (
+            resolved("cyclegan fit --config run.yaml").model_dump()
+            == Translation(real="sem", **settings).model_dump()
+        )
+
+
+def test_stores_whose_names_look_like_suffixes_have_reports_of_their_own(command, project):
+    for out in ("a.1", "a.2", "a.zarr"):
+        assert command(f"cyclegan translate data/sim.zarr --model {{model}} --out {out}").code == 0
+    names = [path.name for path in project.glob("*.geometry.json")]
+    assert sorted(names) == ["a.1.geometry.json", "a.2.geometry.json", "a.geometry.json"]
 
 
 def test_overwrite_starts_afresh(command, project):
@@ -162,18 +203,42 @@ def test_volumes_are_translated(command, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ("--method fdda", "method 'fdda': is unknown. Known methods: fda, cyclegan"),
+        ("--method fdda", "method = 'fdda': is unknown; did you mean 'fda'. Correct"),
         ("--set stpes=1", "unknown key 'stpes'. Did you mean 'steps'"),
         ("--set patch=30", "patch = 30: Input should be a multiple of 4. Correct the value"),
         ("--set patch=many", "patch = 'many': Input should be a valid integer"),
         ("--set band=[0.1,0.9]", "between 0 and 0.5"),
         ("--steps 0", "steps = 0: Input should be greater"),
         ("--config here.toml", "here.toml: unknown key 'widht'. Did you mean 'width'"),
+        ("--steps 1000", "--steps: has no effect with method fda; it is used by cyclegan and cut"),
+        ("--set ema=0.5", "--set ema=0.5: has no effect with method fda; it is used by"),
+        ("--set noise=1", "--set noise=1: has no effect with method fda; it is used by"),
+        ("--method histogram --set mix=1", "method histogram; it is used by fda, and cyclegan"),
+        ("--method cut --set cycle=1", "no effect with method cut; it is used by cyclegan. Leave"),
+        ("--config unused.yaml", "unused.yaml: bound: has no effect with method fda; it is used"),
+        ("--size full", "--size full: is for networks, and fda has none. Leave it out, or choose"),
+        ("--size full --method histogram", "and histogram has none. Leave it out, or choose"),
+        ("--size full --method cut", "smaller than the patches of 256 of --size full. Simulate"),
     ],
 )
 def test_settings_that_do_not_exist_or_fit(refused, tmp_path, arguments, says):
     (tmp_path / "here.toml").write_text("widht = 4\n")
+    (tmp_path / "unused.yaml").write_text("bound: 0.5\nsteps: 1000\n")
     assert says in refused(f"cyclegan fit --real {{images}} --sim {{sim}} {arguments}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("", "configuration: names no folder of real images: give --real, or real in --config."),
+        ("--config no.yaml", "no.yaml: names no folder of real images: give --real"),
+        ("--config misspelt.yaml", "misspelt.yaml: unknown key 'rael'. Did you mean 'real'"),
+    ],
+)
+def test_fit_without_a_real_folder(refused, tmp_path, arguments, says):
+    (tmp_path / "no.yaml").write_text("seed: 1\n")
+    (tmp_path / "misspelt.yaml").write_text("rael: sem\n")
+    assert says in refused(f"cyclegan fit --sim {{sim}} {arguments}")
 
 
 def test_what_an_earlier_command_should_have_made(refused):

@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import yaml
 
-from cyclegan.model import PLANES, _started, fit_model, load_model, translate
+from cyclegan.model import MODEL, PLANES, _started, fit_model, load_model, translate
 from cyclegan.networks import towards_real
 from cyclegan.real import read_real
-from cyclegan.settings import Translation
+from cyclegan.settings import FULL, Translation, find_unused
 from phasegen import checkpoint
 from phasegen.errors import InputError
 from phasegen.store import open_store
@@ -275,9 +276,13 @@ def test_an_unfinished_fit_is_no_model(learned):
 
 def test_patches_must_fit_the_samples(simulation, real, silent, tmp_path):
     config = settings(simulation, real, method="cyclegan", patch=128)
-    with pytest.raises(InputError, match=r"sim\.zarr: has samples of \(96, 96\).*patch=96"):
+    said = r"samples of \(96, 96\) pixels, smaller than the patches of 128\. .*patch=96"
+    with pytest.raises(InputError, match=rf"sim\.zarr: has {said}"):
         fit_model(config, tmp_path / "run", silent)
     assert not (tmp_path / "run").exists()
+    full = config.model_copy(update=FULL)
+    with pytest.raises(InputError, match=r"the patches of 256 of --size full\. .*patch=96"):
+        fit_model(full, tmp_path / "run", silent)
     # The exchange takes no patches.
     fit_model(settings(simulation, real, patch=128), tmp_path / "run", silent)
 
@@ -300,10 +305,89 @@ def test_a_generator_learns_from_planes_of_a_volume(blank, real, silent, tmp_pat
     )
 
 
-def test_methods_are_known_by_name(simulation, real, silent, tmp_path):
-    with pytest.raises(InputError, match=r"'gan': is unknown. Known methods: fda, cyclegan, cut"):
-        fit_model(settings(simulation, real, method="gan"), tmp_path / "run", silent)
-    assert not (tmp_path / "run").exists()
+@pytest.mark.parametrize("last", [2, 3])
+def test_what_to_do_on_drift_may_change_on_the_way(
+    learned, simulation, real, silent, tmp_path, last
+):
+    """A run that drift has stopped goes on when it is told to, to the same weights."""
+    stopped = settings(simulation, real, method="cyclegan", **TINY)
+    told = stopped.model_copy(update={"on_drift": "warn"})
+
+    def stop(record, config, _out):
+        if record["step"] == last and config.on_drift == "stop":
+            raise InputError("run", "has moved boundaries", "Go on")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cyclegan.watch.require_in_place", stop)
+        for _ in range(2):
+            with pytest.raises(InputError, match="has moved boundaries"):
+                fit_model(stopped, tmp_path, silent)
+            assert checkpoint.load(tmp_path / checkpoint.LAST, "cyclegan")["step"] == last
+        fit_model(told, tmp_path, silent)
+    model, whole = (load_model(path, "cpu") for path in (tmp_path / MODEL, learned))
+    for name, tensor in whole.generator.state_dict().items():
+        assert torch.equal(model.generator.state_dict()[name], tensor)
+    assert model.config == told
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text())["on_drift"] == "warn"
+    # Nor is it another run once it has ended, whatever is asked for then.
+    assert fit_model(stopped, tmp_path, None) == tmp_path / MODEL
+    with pytest.raises(InputError, match=r"other settings or data \(bound\)"):
+        fit_model(told.model_copy(update={"bound": 0.2}), tmp_path, silent)
+
+
+SOME = [
+    *("real", "sim", "method", "seed", "device", "flatten", "relief", "flip", "band", "mix"),
+    *("extrapolate", "start", "patch", "steps", "bound", "cycle", "contrast", "geometry", "noise"),
+    *("ema", "geometry_weight", "diversity"),
+]
+
+
+@pytest.mark.parametrize(
+    ("changes", "unused"),
+    [
+        (
+            {"method": "fda"},
+            "start patch steps bound cycle contrast geometry noise ema geometry_weight diversity",
+        ),
+        (
+            {"method": "histogram"},
+            "band mix extrapolate start patch steps bound cycle contrast geometry noise ema "
+            "geometry_weight diversity",
+        ),
+        ({"method": "cyclegan"}, "contrast diversity"),
+        ({"method": "cut", "noise": 1.0}, "cycle"),
+        (
+            {"method": "cut", "start": "none", "geometry": "none"},
+            "band mix extrapolate cycle geometry_weight diversity",
+        ),
+    ],
+)
+def test_settings_that_change_nothing_are_known(changes, unused):
+    found = find_unused(Translation(real="sem", **changes), SOME)
+    assert sorted(found) == sorted(unused.split())
+    if "band" in found:
+        assert found["band"] == "fda, and cyclegan and cut with start = fda"
+
+
+def test_every_setting_of_a_method_that_learns_nothing_changes_its_pictures(
+    simulation, real, silent, tmp_path
+):
+    """What is not called unused has an effect, and what is has none."""
+    image = open_store(simulation).load("image", 0)[0]
+    others = {"band": 0.2, "mix": 1.0, "extrapolate": 3.0, "flatten": 2, "relief": 1.0, "flip": 1.0}
+    others |= {"seed": 1, "patch": 64, "steps": 5, "bound": 0.1, "noise": 1.0, "ema": 0.5}
+    for method in ("fda", "histogram"):
+        plain = settings(simulation, real, method=method)
+
+        def picture(config, name, method=method):
+            path = fit_model(config, tmp_path / method / name, silent)
+            return translate(load_model(path, "cpu"), image, 0)
+
+        expected = picture(plain, "plain")
+        for name, value in others.items():
+            config = settings(simulation, real, method=method, **{name: value})
+            same = np.array_equal(picture(config, name), expected)
+            assert same == (name in find_unused(config, [name])), (method, name)
 
 
 def test_an_unfinished_store_is_refused(simulation, real, silent, tmp_path):

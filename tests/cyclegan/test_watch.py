@@ -7,11 +7,12 @@ import torch
 from torch import nn
 
 from cyclegan import watch
-from cyclegan.fit import fit
+from cyclegan.fit import KIND, fit
 from cyclegan.networks import Generator, towards_real
 from cyclegan.objectives import OBJECTIVES, CycleGAN
+from phasegen import checkpoint
 from phasegen.errors import InputError
-from tests.cyclegan.specimens import SCENES, SHORT, SIMULATED, settings, silent
+from tests.cyclegan.specimens import SCENES, SHORT, SIMULATED, settings, silent, stopping_after
 
 CPU = torch.device("cpu")
 FINE = {"change": 0.05, "diversity": 1.0, "critic": 0.2}
@@ -139,13 +140,19 @@ def test_drift_that_passes_is_not_warned_of_and_drift_that_lasts_stops_the_run()
     config = settings(steps=100)
     assert judged(config, MOVED, {}, MOVED, {})["warnings"] == {}
     assert judged(config, MOVED, MOVED, {}, MOVED)["warnings"]["drift"].startswith("step 2: ")
+    lasting = judged(config, {}, MOVED, MOVED, MOVED)
     with pytest.raises(InputError) as raised:
-        judged(config, {}, MOVED, MOVED, MOVED)
+        watch.require_in_place(lasting, config, "run")
     said = str(raised.value)
     assert re.search(r"moved boundaries .*\+0.00 -> \+2.00 px.*3 checkpoints.*up to step 4", said)
-    assert "--set on_drift=warn" in said
-    kept = judged(settings(steps=100, on_drift="warn"), MOVED, MOVED, MOVED, MOVED)
-    assert list(kept["warnings"]) == ["drift"]
+    assert "Go on from there with --set on_drift=warn, or start afresh with a higher" in said
+    untied = settings(steps=100, geometry="none")
+    with pytest.raises(InputError, match="start afresh with a geometry loss or a lower bound"):
+        watch.require_in_place(lasting, untied, "run")
+    watch.require_in_place(judged(config, MOVED, {}, MOVED, MOVED), config, "run")
+    told = settings(steps=100, on_drift="warn")
+    watch.require_in_place(lasting, told, "run")
+    assert list(judged(told, MOVED, MOVED, MOVED, MOVED)["warnings"]) == ["drift"]
 
 
 def test_a_discriminator_that_has_won_is_warned_of_when_it_lasts():
@@ -169,19 +176,29 @@ class Moving(CycleGAN):
         self.to_real = Shifting(config.width, config.blocks, config.bound)
 
 
-def test_a_fit_that_moves_boundaries_stops_or_goes_on_as_told(tmp_path, monkeypatch, caplog):
+def test_a_fit_that_moves_boundaries_stops_and_goes_on_from_there_as_told(
+    tmp_path, monkeypatch, caplog
+):
     monkeypatch.setitem(OBJECTIVES, "cyclegan", Moving)
     short = SHORT | {"steps": 8, "checkpoint_every": 2, "geometry": "none"}
+    told = settings(**short, on_drift="warn")
+    (tmp_path / "whole").mkdir()
+    whole, _ = fit(told, SIMULATED, SCENES, tmp_path / "whole", {}, {}, silent)
+    caplog.clear()
     with pytest.raises(InputError, match=r"moved boundaries .*up to step 6"):
         fit(settings(**short), SIMULATED, SCENES, tmp_path, {}, {}, silent)
     assert [text[:29] for text in caplog.messages] == ["step 4: has moved boundaries "]
-    caplog.clear()
-    config = settings(**short, on_drift="warn")
-    _, record = fit(config, SIMULATED, SCENES, tmp_path, {}, {}, silent)
-    assert caplog.text.count("has moved boundaries") == 1  # it is said once
+    state = checkpoint.load(tmp_path / checkpoint.LAST, KIND)
+    assert state["step"] == 6
+    # The same again trains no further.
+    with pytest.raises(InputError, match=r"moved boundaries .*up to step 6"):
+        fit(settings(**short), SIMULATED, SCENES, tmp_path, state, {}, stopping_after(7))
+    weights, record = fit(told, SIMULATED, SCENES, tmp_path, state, {}, silent)
+    assert len(caplog.messages) == 1  # it is said once
     assert "drift" in record["warnings"]
     assert record["figures"]["p95"] > 2
     assert record["step"] == 8
+    assert all(torch.equal(weights[name], whole[name]) for name in whole)
 
 
 class Winner(nn.Module):
