@@ -1,22 +1,32 @@
 """Translation of whole stores and image folders, and the report on their boundaries."""
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cyclegan.geometry import Drift, Edges, boundary_drift, edge_agreement, has_drifted
+from cyclegan.marks import clean_rectangles, find_marks
 from cyclegan.model import Model, require_grey, translate
 from cyclegan.real import HEADROOM
 from phasegen import store
 from phasegen.errors import InputError
 from phasegen.files import make_folder
-from phasegen.images import grey_range, list_images, normalise, read_micrograph, write_image
+from phasegen.images import (
+    Micrograph,
+    grey_range,
+    list_images,
+    normalise,
+    read_micrograph,
+    write_image,
+)
 from phasegen.store import Store
 
 LOST = 0.1
@@ -32,23 +42,26 @@ class GreyScale(NamedTuple):
 
     @classmethod
     def of(cls, model: Model) -> "GreyScale":
-        """That of most real images: the median of their percentiles. Floats stay in 0..1."""
+        """That of most real images: the median of their percentiles."""
         files = model.record["real"]["files"]
         dtype = Counter(file["dtype"] for file in files).most_common(1)[0][0]
-        if dtype not in ("uint8", "uint16"):
-            return cls("float32", 0.0, 1.0)
         ranges = [(file["low"], file["high"]) for file in files if file["dtype"] == dtype]
         low, high = np.median(ranges, axis=0)
         margin = HEADROOM * (high - low)
-        return cls(dtype, float(low - margin), float(high + margin))
+        whole = dtype in ("uint8", "uint16")
+        return cls(dtype if whole else "float32", float(low - margin), float(high + margin))
 
     def native(self, image: NDArray[np.float32]) -> NDArray[Any]:
         """An image in 0..1 in these grey values, saturated where the type ends."""
+        grey = self.low + (self.high - self.low) * image
         if self.dtype == "float32":
-            return image
-        grey = np.rint(self.low + (self.high - self.low) * image)
-        whole: NDArray[Any] = grey.clip(0, np.iinfo(self.dtype).max).astype(self.dtype)
+            return np.asarray(grey, np.float32)
+        whole: NDArray[Any] = np.rint(grey).clip(0, np.iinfo(self.dtype).max).astype(self.dtype)
         return whole
+
+    def stored(self, image: NDArray[np.float32]) -> NDArray[Any]:
+        """The same for a store, in which floats are 0..1."""
+        return image if self.dtype == "float32" else self.native(image)
 
 
 def prepare(model: Model, source: Store, out: Path, overwrite: bool = False) -> Store:
@@ -104,7 +117,7 @@ def translate_store(model: Model, source: Store, target: Store) -> Iterator[int]
     scale = GreyScale.of(model)
     for index in target.missing():
         sample = source.read(int(index))
-        image = scale.native(_translate_sample(model, sample.grey, int(index)))
+        image = scale.stored(_translate_sample(model, sample.grey, int(index)))
         target.write(int(index), image=image[None], mask=sample.mask, instance=sample.instance)
         yield int(index)
 
@@ -120,6 +133,9 @@ def translate_folder(
     model: Model, folder: Path, out: Path, overwrite: bool = False
 ) -> Iterator[Path]:
     """Translate every image of a folder to TIFF files of the same names, in the real images' type.
+
+    Each has the size of its image: an info bar stays in its place, as it is but for the grey scale.
+    Its style is drawn from its name, so that no other file changes it.
 
     Raises
     ------
@@ -139,13 +155,22 @@ def translate_folder(
             raise InputError(target, "exists already", "Choose another --out, or --overwrite")
     make_folder(out)
     scale = GreyScale.of(model)
-    for number, (path, target) in enumerate(zip(paths, targets, strict=True)):
+    for path, target in zip(paths, targets, strict=True):
         micrograph = read_micrograph(path)
-        low, high = grey_range(micrograph.scene)
-        margin = HEADROOM * (high - low)
-        scene = np.clip(normalise(micrograph.scene, low - margin, high + margin), 0, 1)
-        write_image(target, scale.native(translate(model, scene, number)))
+        grey = _on_grey_scale(micrograph)
+        rows = len(micrograph.scene)
+        translated = translate(model, grey[:rows], crc32(os.fsencode(path.stem)))
+        write_image(target, scale.native(np.concatenate([translated, grey[rows:]])))
         yield target
+
+
+def _on_grey_scale(micrograph: Micrograph) -> NDArray[np.float32]:
+    """Pixels in 0..1 by the range of the scene, taken as `cyclegan.real.read_real` takes it."""
+    marks = find_marks(micrograph.scene)
+    counted = ~marks if clean_rectangles(marks, 1) else np.ones_like(marks)
+    low, high = grey_range(micrograph.scene[counted])
+    margin = HEADROOM * (high - low)
+    return np.clip(normalise(micrograph.pixels, low - margin, high + margin), 0, 1)
 
 
 class Geometry(NamedTuple):
@@ -157,11 +182,14 @@ class Geometry(NamedTuple):
 
 def measure_geometry(source: Store, target: Store, samples: int = 8) -> dict[str, Geometry]:
     """Drift and edges of the simulated and the translated images, over the first samples."""
-    found = {}
-    for name, one in (("simulated", source), ("translated", target)):
-        pairs = [pair for i in one.complete()[:samples] for pair in _planes(one, int(i))]
-        found[name] = Geometry(boundary_drift(pairs), edge_agreement(pairs))
-    return found
+    both = {"simulated": source, "translated": target}
+    return {name: geometry_of(one, samples) for name, one in both.items()}
+
+
+def geometry_of(one: Store, samples: int = 8) -> Geometry:
+    """Drift and edges of the images of a store, over the first samples."""
+    pairs = [pair for i in one.complete()[:samples] for pair in _planes(one, int(i))]
+    return Geometry(boundary_drift(pairs), edge_agreement(pairs))
 
 
 def _planes(one: Store, index: int) -> list[tuple[NDArray[np.float32], NDArray[np.uint8]]]:

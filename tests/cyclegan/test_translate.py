@@ -56,7 +56,7 @@ def test_everything_but_the_image_is_that_of_the_simulation(translated, simulati
 def test_each_image_is_translated_with_its_own_index(translated, model, simulation):
     store, source = open_store(translated), open_store(simulation)
     for index in (0, 4):
-        expected = GreyScale.of(model).native(translate(model, source.read(index).grey, index))
+        expected = GreyScale.of(model).stored(translate(model, source.read(index).grey, index))
         np.testing.assert_array_equal(store.load("image", index)[0], expected)
 
 
@@ -237,21 +237,79 @@ def test_a_volume_has_one_style_in_all_its_planes(model, blank, simulation, tmp_
     assert verify(tmp_path / "sem.zarr") == []
 
 
+@pytest.mark.parametrize(("low", "high"), [(3800.0, 7520.0), (-2.0, -1.5)])
+def test_floats_keep_the_range_of_the_real_images_in_files_and_are_shares_in_stores(
+    model, simulation, real, tmp_path, low, high
+):
+    model, source = native(model, "float32", low, high), open_store(simulation)
+    target = prepare(model, source, tmp_path / "sem.zarr")
+    assert next(translate_store(model, source, target)) == 0
+    share = translate(model, source.read(0).grey, 0)
+    np.testing.assert_array_equal(target.load("image", 0)[0], share)
+    margin = 0.25 * (high - low)
+    for path in translate_folder(model, real.images, tmp_path / "out"):
+        image = read_micrograph(path)
+        assert image.dtype == np.float32
+        assert low - margin <= image.pixels.min() < low + 0.2 * (high - low)
+        assert high - 0.2 * (high - low) < image.pixels.max() <= high + margin
+
+
+def with_bar(grey):
+    """8-bit pixels with an info bar of 16 rows."""
+    bar = np.zeros((16, grey.shape[1]), np.uint8)
+    bar[5:11, 8:72:4] = 255
+    return np.vstack([(grey / 257).astype(np.uint8), bar])
+
+
 def test_a_folder_becomes_16_bit_files_of_the_same_names(model, real, tmp_path):
     folder, out = tmp_path / "in", tmp_path / "out" / "deep"
     shutil.copytree(real.images, folder)
     grey = read_micrograph(folder / "0.tif").pixels
-    bar = np.zeros((16, grey.shape[1]), np.uint8)
-    bar[5:11, 8:72:4] = 255
-    write_image(folder / "x.png", np.vstack([(grey / 257).astype(np.uint8), bar]))
+    write_image(folder / "x.png", with_bar(grey))
     written = list(translate_folder(model, folder, out))
     assert [path.name for path in written] == ["0.tif", "1.tif", "2.tif", "3.tif", "x.tif"]
     assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in written)
     for path in written:
         image = read_micrograph(path)
         assert image.dtype == np.uint16
-        assert image.pixels.shape == (96, 80)  # the info bar is cut off
+        assert image.scene.shape == (96, 80)
         assert image.pixels.std() > 1000
+    assert image.bar == 16  # so that masks fit as before
+    text = image.pixels[96:] == image.pixels[96:].max()
+    np.testing.assert_array_equal(text, with_bar(grey)[96:] == 255)
+
+
+def test_marks_do_not_count_for_the_grey_scale(model, real, tmp_path):
+    """As in the style: a saturated area would press all else into a part of the range."""
+    pixels = read_micrograph(real.images / "0.tif").pixels.astype(np.uint16)
+    burnt = pixels.copy()
+    burnt[:30, :30] = 65535
+    for name, image in (("plain", pixels), ("burnt", burnt)):
+        (tmp_path / name).mkdir()
+        write_image(tmp_path / name / "0.tif", image)
+    model = replace(
+        model, config=model.config.model_copy(update={"method": "cut", "start": "none"})
+    )
+    plain, marked = (
+        read_micrograph(next(translate_folder(model, tmp_path / name, tmp_path / f"new {name}")))
+        for name in ("plain", "burnt")
+    )
+    rest = np.s_[40:, 40:]
+    contrast = np.ptp(marked.pixels[rest]) / np.ptp(plain.pixels[rest])
+    assert contrast == pytest.approx(1, abs=0.1)
+
+
+def test_a_file_more_changes_no_other(model, real, tmp_path):
+    """Styles are drawn from names."""
+    first = list(translate_folder(model, real.images, tmp_path / "first"))
+    more = shutil.copytree(real.images, tmp_path / "more")
+    shutil.copy(more / "0.tif", more / "00.tif")
+    shutil.copy(more / "0.tif", more / "1a.tif")
+    for path in translate_folder(model, more, tmp_path / "second"):
+        same = [one for one in first if one.name == path.name]
+        assert all(one.read_bytes() == path.read_bytes() for one in same)
+    written = {path.read_bytes() for path in (tmp_path / "second").glob("[01]*.tif")}
+    assert len(written) > 2  # one image under several names, in several styles
 
 
 def test_files_that_are_there_are_replaced_only_when_told(model, real, tmp_path):
