@@ -7,7 +7,7 @@ al., ICCV 2017): channels first, float32, one pass for every term, no mixed prec
 loop of `cyclegan fit` with what the original lacks switched off (geometry loss, mean weights,
 augmentation). Rates are medians of three runs; memory is the peak of a process of its own. The
 last table compares the translation of one large image, in tiles, with the bare network on one tile
-without its margin.
+without its margin; it starts from the image itself, since the exchange is no part of the network.
 """
 
 import argparse
