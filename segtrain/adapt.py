@@ -8,7 +8,7 @@ of that.
 What changes the network itself is judged by the information that the prediction holds about the
 pixels: the entropy of the mean prediction less the mean entropy of the predictions. It is large
 where the network is sure of every pixel and yet does not call all of them the same, which mere
-confidence would reward.
+confidence would reward. All that was done is judged so once more at the end, the view included.
 """
 
 import copy
@@ -23,7 +23,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from phasegen import devices
+from phasegen.errors import InputError
 from phasegen.images import list_images, read_micrograph, spread
+from segtrain.config import CLASSES
 from segtrain.data.source import describe_masks
 from segtrain.predict import Segmenter, View, scaled
 
@@ -41,7 +43,7 @@ STRUCTURE = 0.1
 SEEN, SIDE = 8, 384
 """Images that are looked at, and the side of the part in their middle, pixels."""
 
-TRAINED = "as trained"
+TRAINED, VIEW = "as trained", "view"
 
 STEPS, RATE = 60, 3e-4
 """Steps of self-training, and its learning rate."""
@@ -58,9 +60,10 @@ class Adapted:
     strange : tuple of float
         Strangeness of the folder as it is, and under the view that was chosen.
     information : dict of str to float
-        Information of the prediction by stage, 0..1; stages that lost information were undone.
+        Information of the prediction, 0..1: of the given network, under the view that was found,
+        and after each stage. What was done in the end holds at least as much as the first.
     kept : tuple of str
-        The stages that were kept.
+        What of it was kept: `VIEW` if another one was found, and stages.
     """
 
     segmenter: Segmenter
@@ -79,8 +82,11 @@ def adapt(
 
     First the view is chosen: magnification, polarity, flattening. Then the normalisation takes the
     statistics of these images (Li et al., AdaBN, 2016), and at last the network learns from its own
-    confident predictions. These two stay only if the prediction holds more information after them,
-    so the result never holds less than the network under this view.
+    confident predictions. These two stay only if the prediction holds more information after them.
+
+    The result never holds less information on these images than the given segmenter. A view may
+    cost some, since a network is sure of itself on inverted images as well, and it stays if the
+    stages after it make up for that. Otherwise they start again without a view.
 
     Parameters
     ----------
@@ -92,22 +98,51 @@ def adapt(
         Called after each of the stages.
     seed : int
         Of the self-training.
+
+    Raises
+    ------
+    InputError
+        If the segmenter predicts no class masks of grey images, or an image cannot be used.
     """
+    if (segmenter.target, segmenter.channels, segmenter.axes) != (CLASSES, 1, 2):
+        problem = (
+            f"is for class masks of grey images; the model predicts {segmenter.target} from "
+            f"{segmenter.channels} channels along {segmenter.axes} axes"
+        )
+        raise InputError("--adapt", problem, "Leave it out")
     scenes = read_scenes(folder)
-    before = strangeness(segmenter, scenes)
-    segmenter = best_view(segmenter, scenes)
+    known = {TRAINED: information(segmenter, scenes)}
+    viewed = best_view(segmenter, scenes)
+    known[VIEW] = information(viewed, scenes)
     advance()
-    strange = before, strangeness(segmenter, scenes)
-    held = information(segmenter, scenes)
-    known, kept = {TRAINED: held}, []
+    start = viewed
+    result, held, stages = _improved(start, scenes, seed, advance)
+    if held < known[TRAINED]:
+        start = segmenter
+        result, held, stages = _improved(start, scenes, seed)
+    strange = strangeness(segmenter, scenes), strangeness(start, scenes)
+    seen = (VIEW,) if start.view != segmenter.view else ()
+    kept = seen + tuple(name for name, (_, better) in stages.items() if better)
+    reached = {name: value for name, (value, _) in stages.items()}
+    return Adapted(result, strange, known | reached, kept)
+
+
+def _improved(
+    segmenter: Segmenter,
+    scenes: Sequence[Scene],
+    seed: int,
+    advance: Callable[[], None] = lambda: None,
+) -> tuple[Segmenter, float, dict[str, tuple[float, bool]]]:
+    """The segmenter after the stages that add information, what it holds, and how each went."""
+    held, went = information(segmenter, scenes), {}
     for name, stage in STAGES.items():
         changed = stage(segmenter, scenes, seed)
-        known[name] = information(changed, scenes)
-        if known[name] > held:
-            segmenter, held = changed, known[name]
-            kept.append(name)
+        reached = information(changed, scenes)
+        went[name] = reached, reached > held
+        if reached > held:
+            segmenter, held = changed, reached
         advance()
-    return Adapted(segmenter, strange, known, tuple(kept))
+    return segmenter, held, went
 
 
 def read_scenes(folder: Path) -> list[Scene]:

@@ -8,10 +8,13 @@ import torch
 from scipy import ndimage
 from skimage.transform import rescale
 
+from phasegen.errors import InputError
 from phasegen.images import write_image
+from segtrain import adapt as module
 from segtrain.adapt import (
     STAGES,
     TRAINED,
+    VIEW,
     adapt,
     best_view,
     information,
@@ -124,11 +127,48 @@ def test_information_never_falls_and_every_stage_is_told(tmp_path, trained):
     result = adapt(trained, tmp_path / "images", lambda: seen.append(1))
     assert len(seen) == 1 + len(STAGES)
     assert result.strange[1] <= result.strange[0]
-    assert list(result.information) == [TRAINED, *STAGES]
-    held = information(result.segmenter, read_scenes(tmp_path / "images"))
-    assert held >= result.information[TRAINED]
-    expected = max(result.information[stage] for stage in (TRAINED, *result.kept))
-    assert held == pytest.approx(expected, abs=1e-6)
+    assert list(result.information) == [TRAINED, VIEW, *STAGES]
+    scenes = read_scenes(tmp_path / "images")
+    assert result.information[TRAINED] == information(trained, scenes)
+    held = information(result.segmenter, scenes)
+    assert held >= information(trained, scenes)
+    last = result.kept[-1] if result.kept else TRAINED
+    assert held == pytest.approx(result.information[last], abs=1e-6)
+
+
+def test_a_view_that_costs_information_goes_unless_the_stages_make_up_for_it(
+    tmp_path, trained, monkeypatch
+):
+    folder(tmp_path / "images", CHANGES["as learned"])
+    scenes = read_scenes(tmp_path / "images")
+    worse = replace(trained, view=View(scale=0.5, inverted=True))
+    assert information(worse, scenes) < information(trained, scenes)
+    monkeypatch.setattr(module, "best_view", lambda *_: worse)
+    monkeypatch.setattr(module, "STAGES", {})
+    result = adapt(trained, tmp_path / "images")
+    assert (result.segmenter, result.kept) == (trained, ())
+    assert result.information == {
+        TRAINED: information(trained, scenes),
+        VIEW: information(worse, scenes),
+    }
+    assert result.strange == (strangeness(trained, scenes),) * 2
+
+    def cured(segmenter, *_):
+        return replace(segmenter, network=Answer([20.0, -20.0], [-20.0, 20.0]))
+
+    monkeypatch.setattr(module, "STAGES", {"cure": cured})
+    result = adapt(trained, tmp_path / "images")
+    assert (result.segmenter.view, result.kept) == (worse.view, (VIEW, "cure"))
+    assert information(result.segmenter, scenes) > information(trained, scenes)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"target": "poisson"}, {"channels": 2}, {"spacing": (1.0, 1.0, 1.0)}]
+)
+def test_what_has_no_class_probabilities_is_not_adapted(tmp_path, trained, changes):
+    folder(tmp_path / "images", CHANGES["as learned"], count=1)
+    with pytest.raises(InputError, match=r"--adapt: is for class masks of grey images.*Leave it"):
+        adapt(replace(trained, **changes), tmp_path / "images")
 
 
 def test_the_given_network_is_not_changed(tmp_path, trained):
