@@ -96,6 +96,10 @@ class Training(Config):
     def _check_batch(self) -> Self:
         if self.adapt and self.batch < 2:
             raise ValueError("batch = 1, but adapt takes half of a batch from each kind of data")
+        sides = (self.patch,) if isinstance(self.patch, int) else self.patch
+        if self.batch == 1 and max(sides) <= 2 ** (len(self.widths) - 1):
+            problem = f"batch = 1, but of patch = {self.patch} the coarsest level is a single pixel"
+            raise ValueError(f"{problem}, which cannot be normalised: larger patches, or batch = 2")
         return self
 
     @model_validator(mode="after")

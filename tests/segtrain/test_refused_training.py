@@ -21,6 +21,7 @@ from tests.segtrain.specimens import SHORT
         ({"widths": (0, 4)}, "widths.*greater than 0"),
         ({"batch": 0}, "batch = 0.*greater than or equal to 1"),
         ({"batch": 1, "adapt": "images"}, "batch = 1, but adapt takes half of a batch"),
+        ({"batch": 1, "patch": 8}, "batch = 1, but of patch = 8 the coarsest level is a single"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(options, message):

@@ -99,6 +99,25 @@ def test_the_mean_iou_counts_small_classes_and_confusion():
     assert mean_iou(nothing) == 0
 
 
+@pytest.mark.parametrize("model", ["unet3d", "pde3d-unet", "es-unet"])
+def test_a_batch_of_one_patch(monkeypatch, tmp_path, silent, model):
+    serve(monkeypatch, volumes())
+    train(settings(**DEEP | {"model": model, "batch": 1, "steps": 1}), tmp_path, silent)
+    assert read(tmp_path)["score"] >= 0
+    with pytest.raises(ValueError, match="single pixel"):
+        settings(**DEEP | {"model": model, "batch": 1, "patch": 8, "widths": (2, 2, 2, 2)})
+
+
+def test_options_are_those_of_the_checkpoint(monkeypatch, tmp_path, silent):
+    serve(monkeypatch, volumes())
+    options = {"pools": ((1, 2, 2),), "checkpointing": True, "size": 5}
+    config = settings(**DEEP | {"model": "pde3d-unet", "steps": 1, "options": options})
+    train(config, tmp_path, silent)
+    network = load_segmenter(tmp_path / "best.pt", "cpu").network
+    assert (network.multiple, network.checkpointing) == ((1, 2, 2), True)
+    assert network.numerics.size == 5
+
+
 @pytest.mark.slow
 def test_a_volume_is_learned(monkeypatch, tmp_path, silent):
     serve(monkeypatch, volumes(count=5, noise=0.7))
