@@ -20,9 +20,6 @@ from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
-import numpy as np
-from scipy import stats
-
 from cli import common
 from phasegen.files import make_folder, written_whole
 from segtrain import report
@@ -31,6 +28,7 @@ from segtrain.data.source import as_classes
 from segtrain.evaluate import evaluate_source
 from segtrain.loop import BEST
 from segtrain.losses import LOSSES
+from segtrain.metrics import interval
 from segtrain.predict import load_segmenter, segment_image
 from segtrain.sources import open_source
 from segtrain.train import train
@@ -79,21 +77,14 @@ def run(data: Path, work: Path, keys: Sequence[Key], **settings: object) -> Scor
     for key in keys:
         folder = work / _name(key)
         done = folder / "scores.json"
+        # Leaves a run that is done as it is, and refuses one of other settings.
+        best = train(configuration(data, key, **settings), folder, common.progress)
         if not done.exists():
-            best = train(configuration(data, key, **settings), folder, common.progress)
             summary = evaluate_source(load_segmenter(best), test, TOLERANCE).summary
             with written_whole(done) as partial:
                 partial.write_text(json.dumps({name: summary[name].mean for name in METRICS}))
         found[key] = json.loads(done.read_text())
     return found
-
-
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Mean, and half the width of its 95 % interval of Student's t; NaN for a single value."""
-    if len(values) < 2:
-        return float(np.mean(values)), float("nan")
-    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-    return float(np.mean(values)), float(half)
 
 
 def rows(scores: Scores) -> list[tuple[str, ...]]:

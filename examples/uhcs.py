@@ -6,13 +6,14 @@ DATA is the folder `uhcs_steel` with ``images``, ``masks`` and ``split_cv.csv`` 
 classes). Every fold is segmented by a U-Net that `segtrain` trains on the other folds, and by a
 random forest on the multiscale features of scikit-image at pixels drawn from them. IoU of a class
 is of all pixels of a fold together; the table has the mean over the folds and, after ±, their
-standard deviation. Runs, scores and pictures (truth above prediction) are written to WORK; what is
-done is not repeated.
+standard deviation. Runs, their scores and pictures (truth above prediction) are written to WORK; a
+run that is done is not repeated, and one of other settings is refused.
 """
 
 import argparse
 import csv
 import json
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -42,8 +43,11 @@ PIXELS, TREES = 1000, 100
 
 Pair = tuple[Path, Path]
 Mask = NDArray[np.uint8]
-Method = Callable[[list[Pair], list[Pair]], list[Mask]]
-"""``method(training, test)`` -> a mask for every test image."""
+Found = tuple[list[Mask], float]
+"""A mask for every test image, and the CPU seconds that learning and predicting took."""
+
+Method = Callable[[list[Pair], list[Pair]], Found]
+"""``method(training, test)``."""
 
 Results = dict[str, dict[int, dict[str, Any]]]
 """Scores by method and fold."""
@@ -76,23 +80,28 @@ def folds(data: Path) -> dict[int, list[Pair]]:
 def network(out: Path, **settings: Any) -> Method:
     """The U-Net of `segtrain` with other `settings`: nothing is held out, the last step counts."""
 
-    def method(training: list[Pair], test: list[Pair]) -> list[Mask]:
+    def method(training: list[Pair], test: list[Pair]) -> Found:
+        # Copies of 5 MB, since links need rights on Windows.
         for kind, column in (("images", 0), ("masks", 1)):
             make_folder(out / kind)
             for pair in training:
-                link = out / kind / pair[column].name
-                if not link.exists():
-                    link.symlink_to(pair[column].resolve())
+                if not (copy := out / kind / pair[column].name).exists():
+                    shutil.copyfile(pair[column], copy)
         config = Training(
-            images=out / "images",
-            masks=out / "masks",
-            classes=CLASSES,
+            data=(f"folder:{out},classes={':'.join(CLASSES)}",),
             validation=0,
             validate_every=settings["steps"],
             **settings,
         )
+        start = time.process_time()
         segmenter = load_segmenter(train(config, out / "run", common.progress))
-        return [segment(segmenter, read_micrograph(image)) for image, _ in test]
+        masks = [segment(segmenter, read_micrograph(image)) for image, _ in test]
+        # Beside the run, which a call with other settings does not get past.
+        known = out / "run" / "seconds.json"
+        if not known.exists():
+            with written_whole(known) as partial:
+                partial.write_text(json.dumps(time.process_time() - start))
+        return masks, json.loads(known.read_text())
 
     return method
 
@@ -100,15 +109,17 @@ def network(out: Path, **settings: Any) -> Method:
 def forest(seed: int) -> Method:
     """A random forest on intensity, edges and texture at the scales 1, 2, 4, 8 and 16 pixels."""
 
-    def method(training: list[Pair], test: list[Pair]) -> list[Mask]:
+    def method(training: list[Pair], test: list[Pair]) -> Found:
+        start = time.process_time()
         values, labels = zip(*(drawn(pair, seed) for pair in training), strict=True)
         model = RandomForestClassifier(TREES, min_samples_leaf=3, random_state=seed)
         model.fit(np.concatenate(values), np.concatenate(labels))
         shapes = [read_mask(mask).shape for _, mask in test]
-        return [
+        masks = [
             model.predict(features(image)).reshape(shape).astype(np.uint8)
             for (image, _), shape in zip(test, shapes, strict=True)
         ]
+        return masks, time.process_time() - start
 
     return method
 
@@ -137,7 +148,7 @@ def fold_iou(predicted: list[Mask], truth: list[Mask]) -> NDArray[np.float64]:
 def run(
     data: Path, work: Path, methods: Mapping[str, Callable[[int], Method]], only: Sequence[int] = ()
 ) -> Results:
-    """IoU of every class and CPU seconds by method and fold; what is in WORK is not repeated."""
+    """IoU of every class and CPU seconds by method and fold."""
     make_folder(work)
     parts = folds(data)
     found: Results = {name: {} for name in methods}
@@ -146,18 +157,11 @@ def run(
         training = [pair for other, pairs in parts.items() if other != fold for pair in pairs]
         truth = [read_mask(mask) for _, mask in test]
         for name, method in methods.items():
-            done = work / f"{name}-{fold}.json"
-            if not done.exists():
-                start = time.process_time()
-                predicted = method(fold)(training, test)
-                seconds = time.process_time() - start
-                rows = [[colour(mask) for mask in masks] for masks in (truth, predicted)]
-                picture = np.concatenate([np.concatenate(row, axis=1) for row in rows])
-                write_image(done.with_suffix(".png"), picture)
-                scores = {"iou": fold_iou(predicted, truth).tolist(), "seconds": seconds}
-                with written_whole(done) as partial:
-                    partial.write_text(json.dumps(scores))
-            found[name][fold] = json.loads(done.read_text())
+            predicted, seconds = method(fold)(training, test)
+            rows = [[colour(mask) for mask in masks] for masks in (truth, predicted)]
+            picture = np.concatenate([np.concatenate(row, axis=1) for row in rows])
+            write_image(work / f"{name}-{fold}.png", picture)
+            found[name][fold] = {"iou": fold_iou(predicted, truth).tolist(), "seconds": seconds}
     return found
 
 

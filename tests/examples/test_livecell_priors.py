@@ -9,6 +9,7 @@ from scipy import stats
 
 from examples import livecell_priors
 from examples.livecell_priors import HEADER, NONE, PRIORS, configuration, interval, rows
+from phasegen.errors import InputError
 from segtrain.losses import LOSSES
 from segtrain.predict import load_segmenter
 from tests.segtrain.test_readers_livecell import annotation, data_set
@@ -46,6 +47,10 @@ def test_every_prior_is_trained_and_scored_on_the_unseen_type(data, tmp_path, mo
     livecell_priors.main()
     assert (tmp_path / "work" / "flux-2-0" / "best.pt").stat().st_mtime_ns == before
     assert capsys.readouterr().out.splitlines() == printed
+    for change in (["--steps", "2"], ["--widths", "4,8"], ["--weight", "0.5"]):
+        monkeypatch.setattr(sys, "argv", [*arguments, *change])
+        with pytest.raises(InputError, match="none-1-0"):
+            livecell_priors.main()
 
 
 def test_runs_of_a_seed_differ_in_the_prior_alone(tmp_path):
@@ -53,9 +58,8 @@ def test_runs_of_a_seed_differ_in_the_prior_alone(tmp_path):
     assert len(PRIORS) == len(known)
     configs = [configuration(tmp_path, (prior, 4, 7), steps=9) for prior in PRIORS]
     assert sorted(config.criterion for config in configs) == sorted(known)
-    assert {config.model_copy(update={"loss": None}) for config in configs} == {
-        configs[0].model_copy(update={"loss": None})
-    }
+    first, *others = (config.model_copy(update={"loss": None}) for config in configs)
+    assert all(other == first for other in others)
     assert (configs[0].shots, configs[0].seed, configs[0].validate_every) == (4, 7, 9)
 
 

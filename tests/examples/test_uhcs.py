@@ -1,6 +1,5 @@
 """Cross-validation on steel: every image is predicted by what has not seen it."""
 
-import json
 import sys
 
 import numpy as np
@@ -48,11 +47,18 @@ def test_both_methods_by_the_command(data, tmp_path, monkeypatch, capsys):
     seen = sorted(path.name for path in (work / "fold0" / "images").iterdir())
     assert seen == ["s2.png", "s3.png"]
     assert (work / "forest-1.png").exists()
-    changed = json.loads((work / "forest-1.json").read_text()) | {"iou": [1.0] * 4}
-    (work / "forest-1.json").write_text(json.dumps(changed))
-    monkeypatch.setattr(sys, "argv", [*arguments, "--methods", "forest", "--folds", "1"])
+    assert segmenter.sources[0]["path"] == str(work / "fold0/images")
+    trained = (work / "fold0/run/best.pt").stat().st_mtime_ns
+    again = [*arguments, "--methods", "unet"]
+    monkeypatch.setattr(sys, "argv", again)
     uhcs.main()
-    assert "1.000" in capsys.readouterr().out
+    # What is done is not done again: scores and time are those of the first call.
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == table[:2]
+    assert (work / "fold0/run/best.pt").stat().st_mtime_ns == trained
+    for change in (["--steps", "2"], ["--seed", "1"], ["--loss", "ce-dice"]):
+        monkeypatch.setattr(sys, "argv", [*again, *change])
+        with pytest.raises(InputError, match="run"):
+            uhcs.main()
 
 
 def test_no_fold_learns_from_its_test_images(data, tmp_path):
@@ -61,7 +67,7 @@ def test_no_fold_learns_from_its_test_images(data, tmp_path):
     def method(_fold):
         def predict(training, test):
             asked.append(({p[0].stem for p in training}, {p[0].stem for p in test}))
-            return [read_mask(mask) for _, mask in test]
+            return [read_mask(mask) for _, mask in test], 1.0
 
         return predict
 
