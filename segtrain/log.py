@@ -1,8 +1,9 @@
 """What a training leaves to look at: TensorBoard events and a log of one JSON object a line."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,22 @@ from segtrain.config import CLASSES, Training
 from segtrain.report import stretch
 
 NAME = "log.jsonl"
+
+
+class Shown(NamedTuple):
+    """A held-out image or volume (C, [Z,] Y, X), its truth, what was found, and the response."""
+
+    image: NDArray[np.float32]
+    truth: NDArray[Any]
+    predicted: NDArray[Any]
+    response: NDArray[np.float32]
+
+    def plane(self) -> "Shown":
+        """An image as it is; of a volume, the middle plane."""
+        if self.truth.ndim == 2:
+            return self
+        at = len(self.truth) // 2
+        return Shown(self.image[:, at], self.truth[at], self.predicted[at], self.response[:, at])
 
 
 class Log:
@@ -37,7 +54,6 @@ class Log:
         self.board = SummaryWriter(str(out), purge_step=before + done + 1)
         self.losses: list[float] = []
         self.score = "validation IoU" if config.target == CLASSES else "validation PQ"
-        self.latest = 0.0
         if self.path.exists():
             lines = self.path.read_text().splitlines(keepends=True)
             # A killed process may have left half a line.
@@ -54,7 +70,6 @@ class Log:
 
     def validation(self, step: int, score: float) -> None:
         """A validation: its score, with the mean loss since the last one."""
-        self.latest = score
         self.board.add_scalar(f"{self.phase}/{self.score}", score, self.before + step)
         entry = {
             "phase": self.phase,
@@ -66,36 +81,39 @@ class Log:
         with self.path.open("a") as file:
             file.write(json.dumps(entry) + "\n")
 
-    def picture(
-        self,
-        step: int,
-        image: NDArray[np.float32],
-        truth: NDArray[Any],
-        predicted: NDArray[Any],
-        response: NDArray[np.float32],
-    ) -> None:
-        """Image, truth and prediction side by side, and the precision-recall curve of classes.
+    def picture(self, step: int, shown: Sequence[Shown]) -> None:
+        """A row of image, truth and prediction for every image, and curves of precision and recall.
 
-        Of a volume, the middle plane is shown.
+        The latter are of classes, one for each but the first, over all these images.
         """
-        if truth.ndim == 3:
-            plane = len(truth) // 2
-            image, response = image[:, plane], response[:, plane]
-            truth, predicted = truth[plane], predicted[plane]
-        grey = np.repeat(stretch(image[0])[..., None], 3, axis=-1)
-        shown = [grey, colour(truth.astype(np.uint8)), colour(predicted.astype(np.uint8))]
-        row = np.concatenate(shown, axis=1)
-        self.board.add_image(self.phase, row, self.before + step, dataformats="HWC")
-        if self.config.target == CLASSES:
-            self.board.add_pr_curve(
-                f"{self.phase}/foreground", truth > 0, 1 - response[0], self.before + step
-            )
+        planes = [one.plane() for one in shown]
+        rows = []
+        for one in planes:
+            grey = np.repeat(stretch(one.image[0])[..., None], 3, axis=-1)
+            masks = [colour(mask.astype(np.uint8)) for mask in (one.truth, one.predicted)]
+            rows.append(np.concatenate([grey, *masks], axis=1))
+        width = max(row.shape[1] for row in rows)
+        grid = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
+        at = self.before + step
+        self.board.add_image(self.phase, np.concatenate(grid), at, dataformats="HWC")
+        if self.config.target != CLASSES:
+            return
+        truth = np.concatenate([one.truth.ravel() for one in planes])
+        for label in range(1, len(planes[0].response)):
+            chance = np.concatenate([one.response[label].ravel() for one in planes])
+            self.board.add_pr_curve(f"{self.phase}/class {label}", truth == label, chance, at)
 
     def close(self) -> None:
-        """Write everything, the settings with the last score for comparison of runs included."""
+        """Write everything, the settings with the best score for comparison of runs included."""
         settings = {
             name: value if isinstance(value, int | float | bool | str) else str(value)
             for name, value in self.config.model_dump(mode="json").items()
         }
-        self.board.add_hparams(settings, {f"final/{self.score}": self.latest}, run_name=".")
+        lines = self.path.read_text().splitlines() if self.path.exists() else []
+        # Those before an interruption as well.
+        scores = [
+            entry[self.score] for entry in map(json.loads, lines) if entry["phase"] == self.phase
+        ]
+        best = max(scores, default=0.0)
+        self.board.add_hparams(settings, {f"best/{self.score}": best}, run_name=".")
         self.board.close()

@@ -12,9 +12,13 @@ from torch import nn
 from segtrain.config import CLASSES
 from segtrain.data.source import Labelled
 from segtrain.decode import Decoding, decode
+from segtrain.log import Shown
 from segtrain.metrics.instance import PanopticScore, overlaps, panoptic_quality, pool
 from segtrain.predict import Segmenter, outputs
 from segtrain.steps import Run
+
+SHOWN = 4
+"""Held-out images that the log shows."""
 
 WATCHED = {2: 256, 3: 96}
 """Largest side of the part of an image or volume that validation looks at, pixels."""
@@ -38,7 +42,7 @@ def validate(run: Run, network: nn.Module, show: Callable[..., None] | None = No
 
     Of classes the mean IoU over all but the first that occur, so that one that is small or taken
     for another counts like any; of instances panoptic quality, by the best of `DECODINGS`. The
-    first image with its truth and prediction is handed to `show`.
+    first `SHOWN` images with their truths and predictions are handed to `show`.
     """
     truth, config = run.data.truth, run.config
     segmenter = Segmenter(
@@ -57,7 +61,7 @@ def validate(run: Run, network: nn.Module, show: Callable[..., None] | None = No
     count = len(truth.classes)
     confusion = np.zeros(count**2, np.int64)
     scores: list[list[PanopticScore]] = [[] for _ in tried]
-    pictures: list[tuple[NDArray[Any], ...]] = []
+    pictures: list[list[Shown]] = [[] for _ in tried]
     for number, index in enumerate(run.data.validation):
         sample = window(truth.load(index), WATCHED[truth.axes], multiple)
         response = outputs(segmenter, sample.image[None])[0].cpu().numpy()
@@ -70,9 +74,10 @@ def validate(run: Run, network: nn.Module, show: Callable[..., None] | None = No
             found = [decode(response[0], **asdict(decoding)) for decoding in tried]
             for labels, each in zip(found, scores, strict=True):
                 each.append(panoptic_quality(overlaps(labels * known, sample.mask * known)))
-        if not number:
-            pictures = [(sample.image, sample.mask, labels, response) for labels in found]
-    if not pictures:
+        if number < SHOWN:
+            for labels, shown in zip(found, pictures, strict=True):
+                shown.append(Shown(sample.image, sample.mask, labels, response))
+    if not run.data.validation:
         return Verdict(0.0, tried[0])
     if of_classes:
         values = [mean_iou(confusion.reshape(count, count))]
@@ -80,7 +85,7 @@ def validate(run: Run, network: nn.Module, show: Callable[..., None] | None = No
         values = [pool(each).pq for each in scores]
     best = int(np.argmax(values))
     if show:
-        show(*pictures[best])
+        show(pictures[best])
     return Verdict(values[best], tried[best])
 
 

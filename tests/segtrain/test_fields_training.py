@@ -73,7 +73,7 @@ def test_validation_decodes_a_field_as_that_field_needs(target, epsilon):
     found = validate(
         Run(config, Path(), Echo(), torch.device("cpu"), data, {}),
         Echo(),
-        lambda *a: shown.append(a),
+        shown.extend,
     )
     assert (found.decoding.epsilon, found.decoding.h) == (epsilon, 0.1)
     samples = [load(index) for index in range(3)]
@@ -84,9 +84,9 @@ def test_validation_decodes_a_field_as_that_field_needs(target, epsilon):
     )
     assert found.score == pytest.approx(by_hand.pq)
     assert found.score > 0.9
-    ((_, mask, predicted, _),) = shown
-    np.testing.assert_array_equal(predicted, labels[0])
-    np.testing.assert_array_equal(mask, samples[0].mask)
+    for one, predicted, sample in zip(shown, labels, samples, strict=True):
+        np.testing.assert_array_equal(one.predicted, predicted)
+        np.testing.assert_array_equal(one.truth, sample.mask)
 
 
 def test_the_decoding_of_the_best_network_is_kept_and_used(run):

@@ -10,6 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from phasegen.errors import InputError
 from segtrain import loop
+from segtrain.log import Log, Shown
 from segtrain.schedules import LEAST, rate
 from segtrain.steps import Phase, learner, take_step
 from segtrain.train import prepare, supervised, train
@@ -46,6 +47,7 @@ def ready(tmp_path, **changes):
         ("cosine", 0.4, 0.5 * (1 + np.sqrt(0.5))),
         ("cosine", 0.6, 0.5),
         ("cosine", 1.0, 0.0),
+        ("one-cycle", 0.6, 0.5),
         ("polynomial", 0.2, 1.0),
         ("polynomial", 0.6, 0.5**0.9),
         ("polynomial", 1.0, 0.0),
@@ -220,6 +222,34 @@ def test_the_log_has_a_line_for_every_validation(tmp_path, silent):
     assert first["loss"] == pytest.approx(np.mean(losses[:2]))
     assert second["loss"] == pytest.approx(np.mean(losses[2:]))
     assert 0 <= first["validation IoU"] <= 1
+
+
+def test_the_log_shows_several_images_every_class_and_the_best_score(tmp_path):
+    """The last score is the lowest; an interruption before it forgets nothing."""
+    rng = np.random.default_rng(0)
+    config = settings(validate_every=1)
+    shown = []
+    for sides in ((16, 24), (16, 16)):
+        truth = rng.integers(0, 3, sides).astype(np.uint8)
+        response = rng.dirichlet((1, 1, 1), sides).transpose(2, 0, 1).astype(np.float32)
+        image = rng.normal(size=(1, *sides)).astype(np.float32)
+        shown.append(Shown(image, truth, response.argmax(axis=0), response))
+    log = Log(tmp_path, config, "train", 0, 0)
+    log.picture(1, shown)
+    for step, score in enumerate((0.25, 0.75), 1):
+        log.step(step, 1.0, 1e-3)
+        log.validation(step, score)
+    log.board.close()
+    log = Log(tmp_path, config, "train", 0, 2)
+    log.step(3, 1.0, 1e-3)
+    log.validation(3, 0.5)
+    log.close()
+    events = EventAccumulator(str(tmp_path)).Reload()
+    (picture,) = events.Images("train")
+    assert (picture.height, picture.width) == (16 + 16, 3 * 24)
+    assert [e.value for e in events.Scalars("best/validation IoU")] == [0.75]
+    curves = {tag for tag in events.Tags()["tensors"] if "class" in tag}
+    assert curves == {"train/class 1", "train/class 2"}
 
 
 def test_what_was_logged_after_the_last_checkpoint_is_logged_again(tmp_path, silent, monkeypatch):
