@@ -47,6 +47,9 @@ THRESHOLD = 0.8
 STRANGE = 0.15
 """Strangeness above which an image is unlike the training."""
 
+UNSETTLED = 2.0
+"""Strangeness that no other kind of image has come near: the network's own statistics are off."""
+
 TOLERANCE = 2.0
 """Of the Boundary F1 that measures agreement, pixels: that of `segtrain evaluate`."""
 
@@ -125,8 +128,11 @@ class Trust:
     @property
     def doubt(self) -> str:
         """Why the prediction is not to be trusted; nothing if it is."""
-        unsure = ["unsure"] * (self.figure < THRESHOLD)
-        return ", ".join(unsure + ["unlike the training"] * (self.strangeness > STRANGE))
+        doubts = ["unsure"] * (self.figure < THRESHOLD)
+        doubts += ["unlike the training"] * (self.strangeness > STRANGE)
+        # Running means of a normalisation need some 50 steps to forget where they start.
+        doubts += ["or the training was too short to know"] * (self.strangeness > UNSETTLED)
+        return ", ".join(doubts)
 
 
 def require_kin(segmenter: Segmenter, witnesses: Sequence[Segmenter] = ()) -> None:

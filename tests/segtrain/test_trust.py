@@ -149,6 +149,22 @@ def test_witnesses_that_disagree_lower_the_figure():
         judge(replace(thresholder(), target="poisson"), image)
 
 
+@pytest.mark.parametrize(("steps", "short"), [(2, True), (100, False)])
+def test_a_short_training_is_named_as_the_reason_of_strangeness(steps, short):
+    """Normalisation starts from mean 0 and variance 1, and forgets a tenth of it at every step."""
+    torch.manual_seed(0)
+    x = 40 * torch.randn(4, 1, 16, 16) + 100  # as some layers see it
+    layer = torch.nn.BatchNorm2d(1)
+    for _ in range(steps):
+        layer(x)
+    mean, variance = x.mean(), x.var()
+    shift, known = (mean - layer.running_mean).square(), layer.running_var
+    strange = float(((variance + shift) / known + (known + shift) / variance - 2) / 4)
+    doubt = Trust(0.9, strange, np.zeros((0, 0), np.uint8)).doubt
+    assert doubt.endswith("too short to know") == short
+    assert bool(doubt) == short
+
+
 def test_a_folder(tmp_path):
     images = tmp_path / "images"
     images.mkdir()
