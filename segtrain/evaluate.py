@@ -161,13 +161,15 @@ def unit_of(source: Source) -> str:
     """Unit of the pixel size of a source."""
     if source.oriented:  # NIfTI, in which sizes are in mm
         return "mm"
-    return "px" if set(source.spacing) == {1.0} else "unit of the pixel size"
+    # Sizes that nobody knows are 1, those of thick slices relative to the pixels within.
+    return "px" if source.spacing[-1] == 1 else "unit of the pixel size"
 
 
 def _compare_spacing(segmenter: Segmenter, source: Source) -> None:
     """Warn of pixels of another size than those of the training (1 %), if both are known."""
     ours = segmenter.prepared.spacing[-source.axes :]
-    if not ours or unit_of(source) == "px" or np.allclose(ours, source.spacing, rtol=0.01):
+    unknown = not ours or (set(source.spacing) == {1.0} and not source.oriented)
+    if unknown or np.allclose(ours, source.spacing, rtol=0.01):
         return
     found, trained = (" x ".join(f"{one:.3g}" for one in size) for size in (source.spacing, ours))
     remedy = f"spacing={':'.join(f'{one:.4g}' for one in segmenter.prepared.spacing)}"

@@ -9,7 +9,7 @@ import torch
 
 from segtrain.data.medical import BRATS_CLASSES
 from segtrain.data.source import Labelled, Source
-from segtrain.evaluate import evaluate_source
+from segtrain.evaluate import evaluate_source, unit_of
 from segtrain.findings import class_table, comparison_table, score_table, write_evaluation
 from segtrain.metrics import compare, overlap
 from segtrain.predict import Segmenter
@@ -77,6 +77,8 @@ def test_the_table_of_classes_has_a_unit():
     assert words["foreground Dice"][1] == f"{result.pooled['dice']:.3f}"
     pixels = replace(scans(spacing=(1.0, 1.0)), oriented=False)
     assert evaluate_source(model(spacing=(1.0, 1.0)), pixels, 1.0).unit == "px"
+    assert unit_of(replace(pixels, spacing=(3.0, 1.0, 1.0))) == "px"  # slices of a store
+    assert unit_of(replace(pixels, spacing=(0.2, 0.2))) == "unit of the pixel size"
 
 
 @pytest.mark.parametrize(
