@@ -114,9 +114,8 @@ def places_of(mask: NDArray[Any]) -> NDArray[np.int64]:
         Flat indices, drawn with replacement from a seed of their own.
     """
     kinds = mask.ravel() if mask.dtype == np.uint8 else mask.ravel() > 0
-    present = np.flatnonzero(np.bincount(kinds))
     rng = np.random.default_rng(0)
-    drawn = [rng.choice(np.flatnonzero(kinds == k), PLACES) for k in present if k]
+    drawn = [rng.choice(np.flatnonzero(kinds == k), PLACES) for k in np.unique(kinds) if k]
     return np.array(drawn, np.int64).reshape(-1, PLACES)
 
 
