@@ -5,49 +5,63 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cyclegan.gap.morphology import describe_shapes, sizes, wavelength_of
+from cyclegan.gap import morphology
+from cyclegan.gap.compare import SAME_PIXEL
+from cyclegan.gap.morphology import Morphology
 from cyclegan.gap.pictures import SCENE, middle, shape_of
 from cyclegan.real import RealFolder
 from phasegen.images import spread
 from phasegen.store import Store
 
-SEEN = 6
-"""Images and samples that are looked at."""
-
-FACTOR = 2.0
-"""Ratio of sizes from which to warn; grain and rims alone may make it 1.5."""
+REAL, SIMULATED = 6, 10
+"""Scenes and samples that are looked at. Beside two real scenes, fewer samples would prove nothing:
+exchanges of their labels have too few outcomes."""
 
 
 def find_disagreements(real: RealFolder, source: Store) -> list[str]:
-    """What no translation can repair, in words: sizes of pixels and of structures that differ."""
+    """What no translation can repair, in words: sizes of pixels, and what `gap` calls morphology.
+
+    Bounds and measure are those of `cyclegan gap`, so that both say the same of one folder.
+    """
     found = []
     sizes_known = [file["pixel_size"] for file in real.record["files"] if file["pixel_size"]]
     if sizes_known and source.attributes["unit"] == "micrometer":
         theirs, ours = float(np.median(sizes_known)), float(source.attributes["pixel_size"])
-        if max(theirs, ours) > 1.05 * min(theirs, ours):
+        if max(theirs, ours) > SAME_PIXEL * min(theirs, ours):
             found.append(
                 f"a pixel of {source.path} is {ours:.4g} um, one of {real.folder} {theirs:.4g}: "
-                f"simulate with --pixel-size {theirs:.4g}"
+                f"simulate with --pixel-size {theirs:.4g}, or choose the scale by phasegen match "
+                f"{real.folder}"
             )
-    ratio = size_ratio(real.scenes, source)
-    if not 1 / FACTOR < ratio < FACTOR:
-        what = f"{ratio:.1f} times" if ratio > 1 else f"1/{1 / ratio:.1f} of"
+    shapes = compare_shapes(real.scenes, source)
+    reasons = shapes.reasons()
+    reasons += [f"{reason} (of few images: it may be chance)" for reason in shapes.doubtful()]
+    if reasons:
+        also = ". Grain and rims make real structures look smaller" if shapes.size.large else ""
         found.append(
-            f"structures of {source.path} are {what} the size of those in {real.folder}, which no "
-            f"translation repairs: phasegen simulate --match {real.folder}"
+            f"{source.path} differs from {real.folder} in what no translation repairs: "
+            f"{' and '.join(reasons)}{also}. Match the recipe by phasegen match {real.folder} and "
+            "simulate anew"
         )
     return found
 
 
-def size_ratio(scenes: Sequence[NDArray[np.float32]], source: Store) -> float:
-    """Size of the simulated structures over that of the real ones (`gap.morphology`)."""
-    real = describe_shapes([middle(scene, SCENE) for scene in spread(scenes, SEEN)])
-    size = float(np.median(sizes(real)))
-    simulated = []
-    for index in spread(source.complete().tolist(), SEEN):
+def compare_shapes(scenes: Sequence[NDArray[np.float32]], source: Store) -> Morphology:
+    """Morphology of the simulated structures, by their exact masks, beside that of the scenes."""
+    theirs = [middle(scene, SCENE) for scene in spread(scenes, REAL)]
+    ours = []
+    for index in spread(source.complete().tolist(), SIMULATED):
         sample = source.read(index)
         image, mask = sample.grey, sample.mask
         if image.ndim == 3:
             image, mask = image[len(image) // 2], mask[len(mask) // 2]
-        simulated.append(shape_of(middle(image, SCENE), middle(mask, SCENE)))
-    return float(np.median(sizes(describe_shapes(simulated, wavelength_of(real), size)))) / size
+        ours.append(shape_of(middle(image, SCENE), middle(mask, SCENE)))
+    # Of one size, as a larger picture holds longer chords.
+    side = min(n for picture in (*theirs, *ours) for n in picture.shape)
+    real = morphology.describe_shapes([middle(picture, side) for picture in theirs])
+    simulated = morphology.describe_shapes(
+        [middle(picture, side) for picture in ours],
+        morphology.wavelength_of(real),
+        float(np.median(morphology.sizes(real))),
+    )
+    return morphology.compare(real, simulated)

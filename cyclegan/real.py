@@ -82,7 +82,7 @@ def read_real(folder: Path, patch: int, flatten: int = 0) -> RealFolder:
         # One at a time: a folder of 4k images need not fit into memory.
         micrograph = read_micrograph(path, min_size=patch)
         marks = find_marks(micrograph.scene)
-        clean = clean_rectangles(marks, patch)
+        clean = _main(clean_rectangles(marks, patch))
         counted = ~marks if clean else np.ones_like(marks)
         scene = _flattened(micrograph.scene, counted, flatten) if flatten else micrograph.scene
         low, high = grey_range(scene[counted])
@@ -112,6 +112,17 @@ def read_real(folder: Path, patch: int, flatten: int = 0) -> RealFolder:
         )
     record = {"folder": str(folder.resolve()), "flatten": flatten, "files": files}
     return RealFolder(folder, scenes, record, _warnings(files))
+
+
+def _main(rectangles: list[tuple[slice, slice]]) -> list[tuple[slice, slice]]:
+    """The largest rectangle and those that are at least half as large.
+
+    Scenes are drawn alike, however large: a strip beside a scale bar must not count as much as all
+    the rest. Nor would it do as style of a whole image, which mirrors it again and again.
+    """
+    areas = [(y.stop - y.start) * (x.stop - x.start) for y, x in rectangles]
+    pairs = zip(rectangles, areas, strict=True)
+    return [rectangle for rectangle, area in pairs if area >= max(areas) / 2]
 
 
 def _flattened(
