@@ -21,8 +21,8 @@ from segtrain.predict import layout
 from segtrain.schedules import rate
 from segtrain.sources import Data
 
-AHEAD = 2
-"""Batches that are drawn while the network still learns from another."""
+AHEAD = 3
+"""Batches that are drawn at once while the network still learns from another."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +55,9 @@ class Run:
 class Ahead:
     """The batches of a phase, of which the next ones are drawn while the network learns.
 
-    A batch is a function of its step alone, so it is the same whoever draws it and when. One
-    thread draws, by turns. It ends with the last reference to this, also after an exception, and
-    what it raises is raised by the step that needs the batch.
+    A batch is a function of its step alone, so it is the same whoever draws it and when. Each is
+    drawn on a thread, of which all end with the last reference to this, also after an exception;
+    what one raises is raised by the step that needs the batch.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class Ahead:
 
     def __init__(self, batch: Callable[[int], Batch], steps: int) -> None:
         self._batch, self._steps = batch, steps
-        self._pool = ThreadPoolExecutor(1, "batches")
+        self._pool = ThreadPoolExecutor(AHEAD, "batches")
         self._drawn: dict[int, Future[Batch]] = {}
 
     def __call__(self, step: int) -> Batch:
