@@ -179,7 +179,8 @@ def _open(
             remedy = "Choose another --run, or start afresh with --overwrite"
             raise InputError(out / MODEL, "is the model of another run", remedy)
         return None
-    config.save(out / checkpoint.SETTINGS)
+    if same["on_drift"] != config.on_drift:
+        config.save(out / checkpoint.SETTINGS)
     if not METHODS[config.method]:
         checkpoint.save(out / checkpoint.LAST, KIND, {"config": settings, "inputs": inputs})
     return state

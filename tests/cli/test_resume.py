@@ -286,7 +286,7 @@ def test_a_finished_command_changes_nothing(run, whole, monkeypatch, finished):
         (0, ("--set", "microscope.blur=1"), "sim.zarr: was simulated with other settings (micro"),
         (1, ("--seed", 1), "sem.zarr: was translated with other settings. Choose another --out"),
         (1, ("--seed", 1, "--no-translate"), "fit: holds a run with other settings or data (seed)"),
-        (1, ("--method", "fda", "--no-translate"), "fit: holds a run with other settings or data"),
+        (1, ("--method", "cut", "--no-translate"), "fit: holds a run with other settings or data"),
         (2, ("--seed", 1), "train: holds a run with other settings or data (seed). Choose another"),
         (2, ("--no-adapt",), "train: holds a run with other settings or data (adapt"),
     ],
