@@ -81,7 +81,7 @@ def estimate(simulation: Simulation) -> Estimate:
         disk = sum(file.stat().st_size for file in path.rglob("*/c/**/*") if file.is_file())
     volumes = len(set(simulation.seeds().tolist()))
     ratio = pixels / math.prod(small)
-    per_sample = math.prod(simulation.sample_shape) / math.prod(small)
+    per_sample = math.prod(simulation.sample_shape) / math.prod(probe.sample_shape)
     return Estimate(
         simulation.samples,
         volumes,
