@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from phasegen.errors import InputError
 from segtrain.models.moments import basis, within
+from segtrain.models.precision import unmixed
 
 THETA = {"explicit": 0.0, "semi-implicit": 1.0, "crank-nicolson": 0.5, "split": 1.0}
 """Schemes, and which share of D each takes at the end of the step."""
@@ -233,7 +234,7 @@ class PDELayer(nn.Module):
         Kernels rounded to half precision would have other moments: that of order 0 not 0, so that
         constants would not stay.
         """
-        with torch.autocast(u.device.type, enabled=False):
+        with unmixed(u.device):
             return self._evolve(u.to(torch.promote_types(u.dtype, torch.float32)))
 
     def _evolve(self, u: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segtrain.models.precision import unmixed
 from segtrain.models.unet import UNet
 
 LENGTH, LEAK = 4.0, 0.125
@@ -101,7 +102,7 @@ class CableBlock(nn.Module):
         sources = self.source.expand(self.steps, channels)[..., None, None]
         u = image
         # Sixteen steps in half precision would add up their rounding.
-        with torch.autocast(image.device.type, enabled=False):
+        with unmixed(image.device):
             for stencil, source in zip(stencils, sources, strict=True):
                 # A copy of the outermost pixels: no difference, so no flow, across the border.
                 padded = F.pad(u, (1, 1, 1, 1), mode="replicate")

@@ -12,6 +12,8 @@ from segtrain import predict
 from segtrain.config import Training
 from segtrain.losses.diffusion import DeepSupervision
 from segtrain.losses.overlap import cross_entropy_dice
+from segtrain.models import MODELS
+from segtrain.models.cost import describe_network
 from segtrain.models.es_unet import ESUNet
 from segtrain.models.monai_baselines import InstanceNorm, require, swin_unetr, vnet
 from segtrain.models.pde3d_unet import PDE3DUNet
@@ -235,6 +237,15 @@ def test_the_pde_layers_learn(axes):
     for name, parameter in network.named_parameters():
         if name in before:
             assert not torch.equal(parameter, before[name]), name
+
+
+@pytest.mark.parametrize("name", ["pde-unet", "pde3d-unet", "es-unet"])
+def test_operations_are_counted_without_computing(name):
+    axes = 2 if name == "pde-unet" else 3
+    network = MODELS[name](1, 2, (2, 4), axes)
+    cost = describe_network(network, (1, 1, *[8] * axes))
+    assert cost.parameters == count(network)
+    assert cost.flops > 0
 
 
 @pytest.mark.parametrize("axes", [2, 3])
