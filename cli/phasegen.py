@@ -57,7 +57,7 @@ def simulate(
     config: Annotated[Path | None, typer.Option(help="TOML or YAML file.")] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", help="KEY=VALUE of parameters., microscope. or fib_sem.; repeatable."),
+        typer.Option("--set", help="parameters.KEY=VALUE, or microscope., fib_sem.; repeatable."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start afresh.")] = False,
     dry_run: Annotated[
