@@ -5,13 +5,11 @@
 A step is forward, loss, backward and AdamW, in the precision of training. The networks take turns,
 round after round; time is the median of the rounds, over the patches of a batch, its ratio the
 median of the ratios to the backbone of the same round. Operations are those of a forward pass of a
-patch. On a processor time is processor time, with one thread, and memory what a process of its own
-grew by in a step of a whole batch; on CUDA it is time on the clock, and the most ever allocated.
+patch. Memory is what a batch keeps for the backward pass, and 16 bytes for every parameter: itself,
+its gradient, and two moments. Time is that of a processor with one thread, or of the clock on CUDA.
 """
 
 import argparse
-import multiprocessing
-import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +17,7 @@ from functools import partial
 from statistics import median
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cli import common
 from phasegen import devices
@@ -81,8 +79,8 @@ class Case:
         network = build(self.channels, self.classes, self.widths, 3)
         return network.to(self.device, memory_format=torch.channels_last_3d).train()
 
-    def step(self, network: nn.Module) -> Callable[[], None]:
-        """A function that takes one step of training."""
+    def step(self, network: nn.Module) -> tuple[Callable[[], Tensor], Callable[[Tensor], None]]:
+        """Functions that compute the loss of a step of training, and that learn from it."""
         device = torch.device(self.device)
         optimiser = torch.optim.AdamW(network.parameters())
         loss_of = DeepSupervision(cross_entropy_dice)
@@ -92,15 +90,17 @@ class Case:
         image = image.contiguous(memory_format=torch.channels_last_3d)
         target = torch.randint(self.classes, (self.batch, *self.patch), device=device)
 
-        def step() -> None:
+        def forward() -> Tensor:
             with devices.autocast(device):
                 logits = network(image)
-            loss = loss_of(logits, target)
+            return loss_of(logits, target)
+
+        def learn(loss: Tensor) -> None:
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
 
-        return step
+        return forward, learn
 
 
 def main() -> None:
@@ -118,7 +118,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     device = devices.choose(options.device).type
-    cases, memory = [], {}
+    steps, costs, memory = {}, {}, {}
     for name in dict.fromkeys([BACKBONE, *(options.networks or known)]):
         case = Case(
             name=name,
@@ -130,23 +130,19 @@ def main() -> None:
             device=device,
         )
         try:
-            # Before this process grows: a new one starts with its parent's peak.
-            memory[name] = peak_memory(case)
+            network = case.network()
         except InputError as error:
             print(f"{name} is left out: {error}")
-        else:
-            cases.append(case)
-    steps, costs = {}, {}
-    for case in cases:
-        network = case.network()
-        costs[case.name] = describe_network(network, (case.batch, case.channels, *case.patch))
-        steps[case.name] = case.step(network)
+            continue
+        costs[name] = describe_network(network, (case.batch, case.channels, *case.patch))
+        steps[name] = forward, learn = case.step(network)
+        kept, loss = kept_memory(forward)
+        learn(loss)  # to warm up
+        memory[name] = kept + 16 * costs[name].parameters / 2**20
     times: dict[str, list[float]] = {name: [] for name in steps}
-    for turn in range(options.rounds + 1):
-        for name, step in steps.items():
-            seconds = timed(step, device)
-            if turn:  # the first is for warming up
-                times[name].append(seconds)
+    for _ in range(options.rounds):
+        for name, (forward, learn) in steps.items():
+            times[name].append(timed(lambda f=forward, g=learn: g(f()), device))
     rows = []
     for name, seconds in times.items():
         ratios = [a / b for a, b in zip(seconds, times[BACKBONE], strict=True)]
@@ -172,23 +168,18 @@ def timed(step: Callable[[], None], device: str) -> float:
     return time.perf_counter() - start
 
 
-def peak_memory(case: Case) -> float:
-    """MiB that two steps need, the second with the optimiser's state, in a process of their own."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_grown, (case,))
+def kept_memory(forward: Callable[[], Tensor]) -> tuple[float, Tensor]:
+    """MiB that a forward pass keeps for the backward pass, and its loss."""
+    kept: dict[int, int] = {}
 
+    def pack(saved: Tensor) -> Tensor:
+        if not isinstance(saved, nn.Parameter):
+            kept[saved.untyped_storage().data_ptr()] = saved.untyped_storage().nbytes()
+        return saved
 
-def _grown(case: Case) -> float:
-    torch.set_num_threads(1)
-    if case.device != "cpu":
-        torch.cuda.reset_peak_memory_stats()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    step = case.step(case.network())
-    step()
-    step()
-    if case.device != "cpu":
-        return torch.cuda.max_memory_allocated() / 2**20
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**10
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved):
+        loss = forward()
+    return sum(kept.values()) / 2**20, loss
 
 
 if __name__ == "__main__":
