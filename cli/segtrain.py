@@ -131,7 +131,9 @@ def train_command(
     if no_adapt:
         settings = settings.model_copy(update={"adapt": None})
     elif settings.adapt is None and settings.store is not None and settings.target == CLASSES:
-        settings = settings.model_copy(update={"adapt": _imitated(settings.store)})
+        # By the rules of a configuration: a batch of one has no half for self-training.
+        given = settings.model_dump() | {"adapt": _imitated(settings.store)}
+        settings = Training.load(None, (), **given)
     if dry_run:
         rehearsal.tell(settings)
     elif profile:

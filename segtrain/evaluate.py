@@ -21,7 +21,7 @@ from phasegen.images import (
 from segtrain.config import CLASSES
 from segtrain.data.scans import read_labels
 from segtrain.data.source import Source
-from segtrain.label_images import require_kind, segment_scan, write_labels
+from segtrain.label_images import write_labels
 from segtrain.metrics import (
     Summary,
     confusion,
@@ -242,10 +242,10 @@ def predict_folder(
     advance: Callable[[], None] = lambda: None,
     overwrite: bool = False,
 ) -> None:
-    """Write a mask for every image or volume of a folder, of the same name and size.
+    """Write a mask for every image of a folder, of the same name and size.
 
-    Class indices have 8 bits, instance numbers 16. TIFF stays TIFF, everything else becomes PNG. Of
-    images the info bar is 0; volumes, TIFF stacks, have none.
+    Class indices have 8 bits, instance numbers 16. TIFF stays TIFF, everything else becomes PNG.
+    The info bar is 0.
 
     Raises
     ------
@@ -258,19 +258,11 @@ def predict_folder(
     targets = [out / (p.name if p.suffix.lower() in TIFF else f"{p.stem}.png") for p in paths]
     if len(set(targets)) < len(targets):
         raise InputError(folder, "holds images that differ in suffix alone", "Rename them")
-    planar = segmenter.axes == 2
     for path, target in zip(paths, targets, strict=True):
-        if planar:
-            read_micrograph(path)
-        else:
-            require_kind(segmenter, path)
+        read_micrograph(path)
         if target.exists() and not overwrite:
             raise InputError(target, "exists already", "Choose another --out, or --overwrite")
     make_folder(out)
     for path, target in zip(paths, targets, strict=True):
-        if planar:
-            labels = segment(segmenter, read_micrograph(path))
-        else:
-            labels = segment_scan(segmenter, path)
-        write_labels(target, labels)
+        write_labels(target, segment(segmenter, read_micrograph(path)))
         advance()

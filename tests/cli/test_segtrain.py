@@ -154,7 +154,8 @@ def test_predict_does_not_replace_what_is_there(refused, tmp_path):
         ("--store {sem} --patch 92", "patch 92: has a side that is no multiple of 8"),
         ("--store {sem} --set widths=[]", "widths = []: "),
         ("--store {sem} --set widths=[4,-8]", "widths.1 = -8: Input should be greater than 0"),
-        ("--store {sem} --set batch=1", "batch = 1: Input should be greater than or equal to 2"),
+        ("--store {sem} --set batch=0", "batch = 0: Input should be greater than or equal to 1"),
+        ("--store {sem} --set batch=1", "batch = 1, but adapt takes half of a batch"),
         (
             "--store {sem} --patch 64 --set validation=6",
             "has 6 images: 6 are held out, none is left. Give more",
