@@ -214,7 +214,7 @@ def _too_large(run: Run, criterion: Loss, batch: tuple[Tensor, ...]) -> InputErr
             count //= 2
             continue
         break
-    remedy = f"Use --set batch={count}" if count > 1 else "Use smaller patches (--patch) or widths"
+    remedy = f"Use --set batch={count}" if count else "Use smaller patches (--patch) or widths"
     return InputError(str(run.device), f"has no memory for batch = {len(batch[0])}", remedy)
 
 

@@ -198,7 +198,7 @@ def begin(
             f"is of a {settings['model']} of widths {settings['widths']} "
             f"for {state['channels']} channels and {len(state['spacing'])} axes"
         )
-        remedy = "Give the same --model and widths and data of its kind, or another --start"
+        remedy = "Give its --model, options and widths and data of its kind, or another --start"
         raise InputError(config.start, problem, remedy)
     network.load_state_dict(own | kept)
     return network, [*seen, *data.records]

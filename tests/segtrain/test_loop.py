@@ -148,7 +148,7 @@ class Greedy(torch.nn.Module):
     [
         (8, 5, "Use --set batch=4"),
         (9, 3, "Use --set batch=2"),
-        (2, 1, r"Use smaller patches \(--patch\) or widths"),
+        (2, 1, "Use --set batch=1"),
         (8, 0, r"Use smaller patches \(--patch\) or widths"),
     ],
 )
