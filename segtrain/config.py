@@ -64,7 +64,10 @@ class Training(Config):
         128, description="side of a patch, pixels; one for all axes or one for each, z first"
     )
     foreground: float = Field(
-        0, ge=0, le=1, description="share of the patches centred on the foreground"
+        0,
+        ge=0,
+        le=1,
+        description="share of the patches centred on the foreground, each class equally often",
     )
     learning_rate: float = Field(3e-3, gt=0, description="peak learning rate")
     weight_decay: float = Field(1e-4, ge=0, description="of AdamW")
@@ -85,6 +88,13 @@ class Training(Config):
     deterministic: bool = Field(False, description="refuse operations that vary between runs")
     seed: int = Field(0, ge=0, lt=2**63, description="seed")
     device: str = Field("auto", description="auto, cpu or cuda")
+
+    @field_validator("class_weights")
+    @classmethod
+    def _check_weights(cls, weights: tuple[float, ...]) -> tuple[float, ...]:
+        if weights and not any(weights):
+            raise ValueError("all are 0, so that nothing would be learned")
+        return weights
 
     @field_validator("options")
     @classmethod

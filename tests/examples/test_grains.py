@@ -38,14 +38,15 @@ def polycrystals(path, count):
     return path
 
 
-def test_every_setting_of_the_other_microscope_lies_beyond_the_training():
+def test_the_other_microscope_has_a_narrow_place_within_the_training():
     def span(text):
         return [float(one) for one in text.strip("[]").split(",")]
 
-    assert set(grains.MICROSCOPE) <= set(grains.OTHER)
+    assert set(grains.MICROSCOPE) == set(grains.OTHER)
     for name, text in grains.MICROSCOPE.items():
         (low, high), (least, most) = span(text), span(grains.OTHER[name])
-        assert most <= low or least >= high, name
+        assert low < least < most < high, name
+        assert most - least < (high - low) / 2, name
 
 
 def test_the_whole_way(tmp_path, monkeypatch, capsys):
@@ -61,17 +62,24 @@ def test_the_whole_way(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(grains, "load_segmenter", lambda _: field_model(h=0.05))
     monkeypatch.setattr(sys, "argv", ["grains.py", str(tmp_path / "work"), "--seed", "3"])
     grains.main()
-    (learned, wide), (held, other), (training, _) = calls
-    assert "--n 40 " in learned
+    (learned, wide), (same, alike), (held, other), (training, _) = calls
+    assert "--n 60 " in learned
     assert "--seed 3 " in learned
+    assert "--seed 1003 " in same
     assert "--seed 1003 " in held
-    assert "--set=microscope.blur=[0.5,2]" in wide
+    assert wide == alike
+    assert "--set=microscope.blur=[0.5,2.5]" in wide
     assert "--set=microscope.blur=[2,2.3]" in other
     assert "--target poisson" in training
     assert training.endswith("--seed 3")
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[:2] for line in lines[1:3]] == [["threshold", "+"], ["Poisson", "field"]]
-    assert float(lines[2].split()[2]) > 0.9  # grey values tell the grains apart
+    assert [line.split()[:2] for line in lines[1:5]] == [
+        [microscope, method]
+        for microscope in ("same", "other")
+        for method in ("threshold", "Poisson")
+    ]
+    for line in (lines[2], lines[4]):
+        assert float(line.split()[3]) > 0.9  # grey values tell the grains apart
     with Image.open(tmp_path / "work/grains.png") as image:
         assert image.size == (3 * SIZE, 2 * SIZE)
 

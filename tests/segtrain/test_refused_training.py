@@ -13,6 +13,7 @@ from tests.segtrain.specimens import SHORT
     ("options", "message"),
     [
         ({"loss": "ce-dise"}, "loss = 'ce-dise'.*did you mean 'ce-dice'"),
+        ({"class_weights": (0, 0)}, "class_weights.*all are 0, so that nothing"),
         ({"model": "unte"}, "model = 'unte'.*did you mean 'unet'"),
         ({"model": "transformer"}, "model = 'transformer'.*known are unet"),
         ({"step": 5}, "unknown key 'step'. Did you mean 'steps'"),
