@@ -28,7 +28,8 @@ def tell(settings: Training) -> None:
     if settings.adapt:
         phases += f" and {settings.adapt_steps} of self-training"
     print(f"in all: {common.clock(found.total)} for {phases}, without validations")
-    print(f"memory: {found.memory / 1e9:.2f} GB")
+    if found.memory:  # some systems do not tell
+        print(f"memory: {found.memory / 1e9:.2f} GB")
 
 
 def tell_profile(settings: Training, out: Path) -> None:

@@ -19,6 +19,7 @@ from cyclegan.agreement import find_disagreements
 from cyclegan.batches import Pair
 from cyclegan.fda import cut, exchange
 from cyclegan.fit import KIND, Progress, fit
+from cyclegan.gap.pictures import require_grey
 from cyclegan.networks import Generator, towards_real
 from cyclegan.real import read_real
 from cyclegan.settings import FULL, METHODS, Translation
@@ -211,14 +212,6 @@ def load_model(path: Path, device: str = "auto") -> Model:
         raise InputError(path, problem, "Give a model of cyclegan fit, or fit again") from None
     styles = [style.numpy() for style in content["styles"]]
     return Model(config, styles, generator, record, where)
-
-
-def require_grey(source: Store) -> None:
-    """Refuse a store of images with more than one channel."""
-    channels = source.arrays["image"].shape[1]
-    if channels != 1:
-        problem = f"holds images of {channels} channels"
-        raise InputError(source.path, problem, "Give a store of grey images")
 
 
 def translate(model: Model, image: NDArray[np.float32], seed: int) -> NDArray[np.float32]:

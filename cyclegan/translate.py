@@ -12,9 +12,10 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from cyclegan.gap.pictures import require_grey
 from cyclegan.geometry import Drift, Edges, boundary_drift, edge_agreement, has_drifted
 from cyclegan.marks import clean_rectangles, find_marks
-from cyclegan.model import Model, require_grey, translate
+from cyclegan.model import Model, translate
 from cyclegan.real import HEADROOM
 from phasegen import store
 from phasegen.errors import InputError
@@ -106,6 +107,7 @@ def prepare(model: Model, source: Store, out: Path, overwrite: bool = False) -> 
         parameters=source.parameters,
         pixel_size=source.attributes["pixel_size"],
         unit=source.attributes["unit"],
+        z_spacing=source.attributes.get("z_spacing"),
         image_dtype=GreyScale.of(model).dtype,
         instances="instance" in source.arrays,
         parents=parents,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segtrain.config import Training
-from segtrain.data.cases import Layout, _normalised, _resampled, _zoomed
+from segtrain.data.cases import Layout, normalise, resampled_size, zoom
 from segtrain.data.medical import LITS_WINDOW
 
 METRIC = ("msd", "nnunet", "brats", "lits")
@@ -39,14 +39,14 @@ class Preparation:
     def normalised(self, channel: NDArray[np.float32]) -> NDArray[np.float32]:
         """A channel (Z, Y, X) of mean 0 and variance 1."""
         layout = Layout("", (), (), {}, self.nonzero, self.window)
-        return _normalised(channel, layout, slice(None))
+        return normalise(channel, layout, slice(None))
 
     def shape(self, stored: Sequence[int], spacing: Sequence[float]) -> tuple[int, ...]:
         """Sides of a volume (z, y, x) of this voxel size as the network is shown it."""
         if not self.resampled:
             return tuple(stored)
         sizes = zip(stored, spacing, self.spacing, strict=True)
-        return tuple(_resampled(n, old, new) for n, old, new in sizes)
+        return tuple(resampled_size(n, old, new) for n, old, new in sizes)
 
 
 def preparation(config: Training, spacing: tuple[float, ...]) -> Preparation:
@@ -77,4 +77,4 @@ def zoomed(volume: NDArray[Any], shape: Sequence[int], order: int) -> NDArray[An
     if volume.shape == tuple(shape):
         return volume
     factors = [new / old for new, old in zip(shape, volume.shape, strict=True)]
-    return _zoomed(volume, factors, order)
+    return zoom(volume, factors, order)

@@ -133,7 +133,7 @@ def from_volumes(
     size = _one_spacing(cases, headers, spacing)
     shapes = [
         tuple(
-            _resampled(n, old, new)
+            resampled_size(n, old, new)
             for n, old, new in zip(h.shape[1:], h.spacing, size, strict=True)
         )
         for h in headers
@@ -223,7 +223,7 @@ def _load(case: Case, layout: Layout, shape: tuple[int, ...], middle_slice: bool
     shown = slice(stored.shape[0] // 2, stored.shape[0] // 2 + 1)
     if resampled or not middle_slice:
         shown = slice(None)
-    image = np.stack([_normalised(channel, layout, shown) for channel in channels])
+    image = np.stack([normalise(channel, layout, shown) for channel in channels])
     stored = stored[shown]
     mask = np.full(stored.shape, ABSENT, np.uint8)
     for value, number in layout.values.items():
@@ -234,8 +234,8 @@ def _load(case: Case, layout: Layout, shape: tuple[int, ...], middle_slice: bool
         raise InputError(case.mask, problem, "Correct it, or name its class in dataset.json")
     if resampled:
         factors = [new / old for new, old in zip(shape, stored.shape, strict=True)]
-        image = np.stack([_zoomed(channel, factors, 1) for channel in image])
-        mask = _zoomed(mask, factors, 0)
+        image = np.stack([zoom(channel, factors, 1) for channel in image])
+        mask = zoom(mask, factors, 0)
     if middle_slice:
         image, mask = image[:, image.shape[1] // 2], mask[len(mask) // 2]
     weight = (mask != UNKNOWN).astype(np.float32)
@@ -243,7 +243,7 @@ def _load(case: Case, layout: Layout, shape: tuple[int, ...], middle_slice: bool
     return Labelled(np.ascontiguousarray(image), labels, weight)
 
 
-def _normalised(channel: NDArray[np.float32], layout: Layout, shown: slice) -> NDArray[np.float32]:
+def normalise(channel: NDArray[np.float32], layout: Layout, shown: slice) -> NDArray[np.float32]:
     """The slices `shown` of a channel, normalised by the whole of it."""
     if layout.window is not None:
         channel = channel.clip(*layout.window)
@@ -257,11 +257,13 @@ def _normalised(channel: NDArray[np.float32], layout: Layout, shown: slice) -> N
     return np.where(part != 0, result, np.float32(0)) if layout.nonzero else result
 
 
-def _resampled(n: int, old: float, new: float) -> int:
+def resampled_size(n: int, old: float, new: float) -> int:
+    """Voxels of size `new` for `n` of size `old`; as many if the sizes differ by 1 % or less."""
     return n if abs(old - new) <= 0.01 * new else max(1, round(n * old / new))
 
 
-def _zoomed(array: NDArray[Any], factors: Sequence[float], order: int) -> NDArray[Any]:
+def zoom(array: NDArray[Any], factors: Sequence[float], order: int) -> NDArray[Any]:
+    """A volume of `factors` times as many voxels: order 1 of intensities, 0 of labels."""
     if order:
         # A voxel shows the mean of what it covers: else patterns finer than it would alias. As
         # scikit-image does, with a deviation of half of what a factor adds to a voxel.
