@@ -17,20 +17,19 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from phasegen import checkpoint
 from phasegen.checkpoint import LAST
 from phasegen.errors import InputError
-from phasegen.images import list_images, read_mask, read_micrograph, write_image
+from phasegen.images import list_images, read_mask, read_micrograph
 from phasegen.store import digest
-from segtrain import loop, selftrain, sources
+from segtrain import loop
 from segtrain import train as trainer
 from segtrain.config import Training
-from segtrain.data.source import Labelled, Source
 from segtrain.decode import Decoding
 from segtrain.loop import BEST
 from segtrain.metrics.overlap import iou
-from segtrain.predict import Segmenter, load_segmenter, segment
+from segtrain.predict import load_segmenter, segment
 from segtrain.selftrain import pseudo_labels
 from segtrain.train import TEACHER, train
 from segtrain.validation import Verdict
-from tests.segtrain.specimens import FAST, LEARNING, SHORT
+from tests.segtrain.specimens import FAST, LEARNING, SHORT, plain, read
 
 
 class Clock:
@@ -60,22 +59,6 @@ def mean_iou(path, folder):
             for image, mask in zip(*map(list_images, folder), strict=True)
         ]
     )
-
-
-def plain(value):
-    """A checkpoint as nested dicts and lists of Python numbers, to be compared exactly."""
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    return value.tolist() if isinstance(value, torch.Tensor) else value
-
-
-def read(folder, name):
-    return plain(torch.load(folder / name, weights_only=True))
-
-
-def stub():
-    """A segmenter whose network is never asked."""
-    return Segmenter(torch.nn.Identity(), ("a", "b"), torch.device("cpu"), ())
 
 
 @pytest.fixture(scope="module")
@@ -180,59 +163,6 @@ def test_pseudo_labels_are_sure_predictions(learnt, real, silent):
         for weight, found in agreement.items():
             found.append(right[sample.weight == weight].mean())
     assert np.mean(agreement[1]) > np.mean(agreement[0]) + 0.1
-
-
-def test_the_threshold_of_confidence(real, silent, monkeypatch):
-    probability = np.tile(np.array([0, 177, 178, 179, 255], np.uint8), 16)
-
-    def segmented(_, image):
-        size = image.shape[1:]
-        return np.ones(size, np.uint8), np.broadcast_to(probability, size)
-
-    monkeypatch.setattr(selftrain, "segment_with_confidence", segmented)
-    teacher = stub()
-    settings = Training(adapt=real.images, confidence=0.7, **FAST)
-    target = pseudo_labels(teacher, list_images(real.images), settings, silent)
-    expected = np.broadcast_to(np.tile([0, 0, 0, 1, 1], 16), (96, 80))
-    np.testing.assert_array_equal(target.load(0).weight, expected)
-    assert (target.load(0).mask == 1).all()
-
-
-def test_large_unlabelled_images_are_used_in_part(tmp_path, silent, monkeypatch):
-    monkeypatch.setattr(selftrain, "LABELLED", 40)
-    monkeypatch.setattr(
-        selftrain, "segment_with_confidence", lambda _, x: (np.zeros(x.shape[1:], np.uint8),) * 2
-    )
-    pixels = np.arange(50 * 70, dtype=np.uint16).reshape(50, 70)
-    write_image(tmp_path / "a.tif", pixels)
-    settings = Training(adapt=tmp_path, **FAST)
-    target = pseudo_labels(stub(), [tmp_path / "a.tif"], settings, silent)
-    part = target.load(0).image[0]
-    assert part.shape == (40, 40)
-    # By the statistics of the whole image, not of the part.
-    step = 1 / pixels.std()
-    np.testing.assert_allclose(np.diff(part, axis=1), step, rtol=0.05)
-    np.testing.assert_allclose(np.diff(part, axis=0), 70 * step, rtol=1e-3)
-
-
-def test_labels_without_weight_teach_nothing(tmp_path, silent, monkeypatch):
-    image = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)
-    weight = np.ones((64, 64), np.float32)
-    weight[:, 32:] = 0
-
-    def outcome(name, shown, hidden):
-        mask = np.full((64, 64), shown, np.uint8)
-        mask[:, 32:] = hidden
-        sample = Labelled(image[None], mask, weight)
-        source = Source(("a", "b"), 1, lambda _: sample, {"digest": "", "path": "it"})
-        monkeypatch.setattr(sources, "open_sources", lambda _: [source])
-        settings = Training(**FAST | {"validation": 0, "steps": 3})
-        train(settings, tmp_path / name, silent)
-        return read(tmp_path / name, BEST)["network"]
-
-    reference = outcome("a", 0, 0)
-    assert outcome("b", 0, 1) == reference
-    assert outcome("c", 1, 0) != reference
 
 
 def test_what_is_drawn_in_either_phase(short, tmp_path, silent, monkeypatch):
